@@ -1,0 +1,153 @@
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+from pydantic import ValidationError
+
+from okgames.clock import Clock
+from okgames.database import Database, Tx, is_unavailable
+from okgames.events import EVENT_TYPES, Event
+from okgames.log import EventLog, LogUnavailable, Record
+from okgames.service import Handler, Poisoned
+from okgames.telemetry import EVENTS_HANDLED, EVENTS_PARKED, EVENTS_PASSED_OVER, STEPS_FAILED
+
+_TRIES: Final = 3
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+
+logger = structlog.get_logger()
+
+
+async def keep_going(name: str, step: Callable[[], Awaitable[None]]) -> None:
+    """
+    Run a step again and again until cancelled; after a failure, log it and wait 0.1 s to 5 s.
+
+    One broken job or an absent database must not end the process that answers callbacks.
+    """
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            await step()
+            pause = _FIRST_PAUSE
+        except Exception as error:
+            STEPS_FAILED.labels(name).inc()
+            if is_unavailable(error) or isinstance(error, LogUnavailable):
+                logger.warning("step_failed", step=name, error=repr(error), again_in_seconds=pause)
+            else:
+                logger.exception("step_failed", step=name, again_in_seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+class Consumer:
+    """
+    Bring one topic's events to a service's handler, each one once.
+
+    A batch is one transaction: the inbox rows, what the handler writes, and the events it appends, all or nothing.
+    A batch that fails is tried event by event; one that fails on its own is parked in `dead_letters`.
+    """
+
+    def __init__(
+        self, log: EventLog, database: Database, clock: Clock, group: str, topic: str, handler: Handler
+    ) -> None:
+        self._log = log
+        self._database = database
+        self._clock = clock
+        self._group = group
+        self._topic = topic
+        self._handler = handler
+
+    async def run(self, after_batch: Callable[[], None]) -> None:
+        """Read until cancelled; call `after_batch` after each batch that was handled."""
+        async with self._log.read(self._group, self._topic) as batches:
+            async for batch in batches:
+                await self._handle(batch.records)
+                await batch.done()
+                after_batch()
+
+    async def _handle(self, records: Sequence[Record]) -> None:
+        try:
+            await self._apply(records)
+        except Exception as error:
+            if is_unavailable(error):
+                raise
+            logger.warning("batch_failed", group=self._group, topic=self._topic, error=repr(error))
+            for record in records:
+                await self._handle_alone(record)
+
+    async def _handle_alone(self, record: Record) -> None:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return await self._apply([record])
+            except Exception as error:
+                if is_unavailable(error):
+                    raise
+                if tries_left == 0 or isinstance(error, Poisoned | ValidationError):
+                    return await self._park(record, error)
+                await asyncio.sleep(_FIRST_PAUSE)
+
+    async def _apply(self, records: Sequence[Record]) -> None:
+        async with self._database.transaction() as tx:
+            await apply(tx, self._handler, await _unseen(tx, records))
+        EVENTS_HANDLED.labels(self._group, self._topic).inc(len(records))
+
+    async def _park(self, record: Record, error: Exception) -> None:
+        async with self._database.transaction() as tx:
+            if await _unseen(tx, [record]):
+                await tx.execute(
+                    """
+                    insert into dead_letters (id, topic, type, key, data, error, parked_at)
+                    values ($1, $2, $3, $4, $5, $6, $7)
+                    """,
+                    record.id,
+                    self._topic,
+                    record.type,
+                    record.key,
+                    _text(record.data),
+                    f"{type(error).__name__}: {error}",
+                    await self._clock.now(),
+                )
+        EVENTS_PARKED.labels(self._group, self._topic).inc()
+        logger.error(
+            "event_parked", group=self._group, topic=self._topic, event_id=str(record.id), error=repr(error)
+        )
+
+
+async def apply(tx: Tx, handler: Handler, records: Sequence[Record]) -> None:
+    """Decode records and hand them to the handler; a type that this version does not know is passed over."""
+    events: list[Event] = []
+    for record in records:
+        kind = EVENT_TYPES.get(record.type)
+        if kind is None:
+            EVENTS_PASSED_OVER.labels(record.type).inc()
+        else:
+            events.append(kind.model_validate_json(record.data))
+    if events:
+        await handler(tx, events)
+
+
+async def _unseen(tx: Tx, records: Sequence[Record]) -> list[Record]:
+    """
+    Enter records into the inbox and return those that were not there.
+
+    Should another member be handling the same ones, this waits for its commit or rollback.
+    """
+    rows = await tx.fetch(
+        """
+        insert into inbox (event_id)
+        select unnest($1::uuid[])
+        on conflict do nothing
+        returning event_id
+        """,
+        [record.id for record in records],
+    )
+    if len(rows) == len(records):
+        return list(records)
+    new = {row["event_id"] for row in rows}
+    # The log may carry an id twice within one batch, so each id counts once.
+    return [record for record in records if record.id in new and not new.discard(record.id)]
+
+
+def _text(data: str | bytes) -> str:
+    return data if isinstance(data, str) else data.decode()

@@ -1,0 +1,55 @@
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+
+class LogUnavailable(Exception):
+    """The log cannot be read just now; open the reader again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Hold an event as the log keeps it; `data` is its JSON text."""
+
+    id: UUID
+    type: str
+    key: str
+    data: str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Hold records of one topic, each key's in order; `done` moves the group past them."""
+
+    records: Sequence[Record]
+    done: Callable[[], Awaitable[None]]
+
+
+class EventLog(Protocol):
+    """
+    Read what services have appended.
+
+    Every log promises:
+
+    1. An event of a committed transaction reaches every group at least once; one of a rolled-back transaction never.
+    2. Events of one key reach a group in the order in which their transactions committed.
+    3. A batch that is not done (crash, cancel) comes again, before any later event of its keys.
+    4. A new group starts at the oldest event kept.
+    5. A partition is held by one member of a group at a time; where two overlap in a hand-over, the inbox lets one
+       of them win.
+    6. Cancelling a reader returns within a bounded time and loses nothing.
+
+    Not promised: order across keys, and exactly-once delivery (the inbox makes the effects once).
+    """
+
+    def read(
+        self, group: str, topic: str, *, max_records: int = 500
+    ) -> AbstractAsyncContextManager[AsyncIterator[Batch]]:
+        """
+        Join a group as one more member and read its batches of a topic, waiting for new ones without end.
+
+        A batch must be done before the next is asked for. Raise LogUnavailable where the log is out of reach.
+        """
+        ...

@@ -1,0 +1,53 @@
+from collections.abc import Sequence
+from contextlib import contextmanager
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import psycopg
+import yoyo
+
+_COMMON: Final = Path(str(files("okgames") / "migrations"))
+# Any number, as long as every okgames process takes the same one.
+_LOCK: Final = 0x6F6B67616D6573
+
+
+def migrate(url: str, schemas: Sequence[tuple[str, Path]]) -> int:
+    """
+    Bring the database at `url` up to date and return how many steps were applied.
+
+    `schemas` are the services' schema names with their folders of plain SQL files. Processes that migrate at the
+    same time wait for each other; each file is applied in a transaction of its own, so that a killed process
+    leaves whole steps only.
+    """
+    with _exclusive(url):
+        applied = _apply(url, "okgames_migrations", _COMMON / "common")
+        for schema, directory in schemas:
+            applied += _apply(url, schema, _COMMON / "service", directory)
+        return applied
+
+
+@contextmanager
+def _exclusive(url: str) -> Iterator[None]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("select pg_advisory_lock(%s)", [_LOCK])
+        yield
+
+
+def _apply(url: str, schema: str, *directories: Path) -> int:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'create schema if not exists "{schema}"')
+    with yoyo.get_backend(_yoyo_url(url, schema)) as backend:
+        # yoyo's lock is a row that outlives a killed process; the advisory lock above stands in for it.
+        backend.break_lock()
+        pending = backend.to_apply(yoyo.read_migrations(*map(str, directories)))
+        backend.apply_migrations(pending)
+        return len(pending)
+
+
+def _yoyo_url(url: str, schema: str) -> str:
+    parts = urlsplit(url)
+    query = urlencode([*parse_qsl(parts.query), ("schema", schema)])
+    return urlunsplit(("postgresql+psycopg", parts.netloc, parts.path, query, ""))

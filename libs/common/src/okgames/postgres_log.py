@@ -1,0 +1,181 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+import asyncpg
+
+from okgames.database import Database, is_unavailable
+from okgames.log import Batch, LogUnavailable, Record
+from okgames.outbox import PARTITIONS
+
+_POLL: Final = 0.5
+"""Seconds after which a reader looks again, should a notification have been lost."""
+
+
+class PostgresLog:
+    """Read the outbox table itself, in the order of its positions, which is that of the commits."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def read(self, group: str, topic: str, *, max_records: int = 500) -> AsyncIterator[AsyncIterator[Batch]]:
+        try:
+            connection = await self._database.connect()
+        except Exception as error:
+            if is_unavailable(error):
+                raise LogUnavailable(str(error)) from error
+            raise
+        try:
+            reader = _Reader(connection, group, topic, max_records)
+            yield reader.batches()
+        finally:
+            # Cutting the connection gives up the partitions at once, also when a statement is under way.
+            connection.terminate()
+
+
+@dataclass
+class _Reader:
+    connection: "asyncpg.Connection[asyncpg.Record]"
+    group: str
+    topic: str
+    max_records: int
+    cursors: dict[int, int] = field(default_factory=dict)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        try:
+            await self.connection.add_listener("event_log", self._on_append)
+            while True:
+                self.news.clear()
+                await self._take_partitions()
+                while rows := await self._fetch():
+                    ends = {row["partition"]: row["position"] for row in rows}
+                    records = [Record(row["id"], row["type"], row["key"], row["data"]) for row in rows]
+                    yield Batch(records, partial(self._move_to, ends))
+                    self._must_have_reached(ends)
+                await self._wait_for_news()
+        except Exception as error:
+            if is_unavailable(error):
+                raise LogUnavailable(str(error)) from error
+            raise
+
+    async def _take_partitions(self) -> None:
+        """Take the partitions that no other member holds; the lock ends with the connection."""
+        free = [partition for partition in range(PARTITIONS) if partition not in self.cursors]
+        if not free:
+            return
+        rows = await self.connection.fetch(
+            """
+            with taken as materialized (
+                select partition
+                from unnest($3::int[]) as partition
+                where pg_try_advisory_lock(hashtext($1 || ' reads ' || $2), partition)
+            )
+            select taken.partition, coalesce(cursors.position, 0) as position
+            from taken left join event_log.cursors
+                on cursors.reader_group = $1 and cursors.topic = $2 and cursors.partition = taken.partition
+            """,
+            self.group,
+            self.topic,
+            free,
+        )
+        self.cursors |= {row["partition"]: row["position"] for row in rows}
+
+    async def _fetch(self) -> "list[asyncpg.Record]":
+        return await self.connection.fetch(
+            """
+            select news.partition, news.position, news.id, news.type, news.key, news.data
+            from unnest($2::int[], $3::bigint[]) as held (partition, cursor)
+            cross join lateral (
+                select * from event_log.events
+                where topic = $1 and partition = held.partition and position > held.cursor
+                order by position
+                limit $4
+            ) as news
+            order by news.position
+            limit $4
+            """,
+            self.topic,
+            list(self.cursors.keys()),
+            list(self.cursors.values()),
+            self.max_records,
+        )
+
+    async def _move_to(self, ends: dict[int, int]) -> None:
+        try:
+            await self.connection.execute(
+                """
+                insert into event_log.cursors (reader_group, topic, partition, position)
+                select $1, $2, * from unnest($3::int[], $4::bigint[])
+                on conflict (topic, partition, reader_group) do update set position = excluded.position
+                """,
+                self.group,
+                self.topic,
+                list(ends.keys()),
+                list(ends.values()),
+            )
+        except Exception as error:
+            if is_unavailable(error):
+                raise LogUnavailable(str(error)) from error
+            raise
+        self.cursors |= ends
+
+    def _must_have_reached(self, ends: dict[int, int]) -> None:
+        if any(self.cursors[partition] < position for partition, position in ends.items()):
+            raise RuntimeError("a batch must be done before the next is asked for")
+
+    async def _wait_for_news(self) -> None:
+        # A notification is handled only while the connection is read, so the wait must not be a bare sleep on it:
+        # asyncpg reads in the background as long as the event loop runs.
+        try:
+            await asyncio.wait_for(self.news.wait(), _POLL)
+        except TimeoutError:
+            return
+
+    def _on_append(self, _connection: object, _pid: int, _channel: str, topic: object) -> None:
+        if topic == self.topic:
+            self.news.set()
+
+
+async def prune(database: Database, keep: timedelta, *, at_most: int = 10_000) -> bool:
+    """
+    Delete events older than `keep` (real time) that every group of their topic has read; True if there may be more.
+
+    A topic that no group has read yet keeps everything.
+    """
+    async with database.connection() as connection:
+        deleted = await connection.fetchval(
+            """
+            with read_by_all as (
+                select topic, partition, min(position) as position
+                from event_log.cursors
+                group by topic, partition
+            ),
+            gone as (
+                delete from event_log.events
+                where (topic, partition, position) in (
+                    select e.topic, e.partition, e.position
+                    from read_by_all as r
+                    cross join lateral (
+                        select topic, partition, position, recorded_at
+                        from event_log.events
+                        where topic = r.topic and partition = r.partition and position <= r.position
+                        order by position
+                        limit $2
+                    ) as e
+                    where e.recorded_at < now() - $1::interval
+                    limit $2
+                )
+                returning 1
+            )
+            select count(*) from gone
+            """,
+            keep,
+            at_most,
+        )
+    return int(deleted) == at_most

@@ -1,0 +1,213 @@
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+import structlog
+import uvloop
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from okgames import dead_letters
+from okgames.access import guarded
+from okgames.clock import Clock, MovableClock
+from okgames.consumer import Consumer, keep_going
+from okgames.database import Database, is_unavailable
+from okgames.http import json_response, not_found, with_problems
+from okgames.log import EventLog
+from okgames.migrations import migrate
+from okgames.postgres_log import prune
+from okgames.service import Job, Service
+from okgames.settings import HttpAddress, Settings
+
+_HOUSEKEEPING: Final = timedelta(minutes=1)
+
+logger = structlog.get_logger()
+
+
+def run(
+    *services: Service,
+    log: EventLog,
+    settings: Settings,
+    clock: Clock,
+    keep_events: timedelta,
+    migrated: bool = False,
+) -> None:
+    """Run services until SIGTERM or SIGINT; see `serve`."""
+
+    async def until_signalled() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with serve(
+            *services, log=log, settings=settings, clock=clock, keep_events=keep_events, migrated=migrated
+        ):
+            await stop.wait()
+            logger.info("stopping")
+
+    uvloop.run(until_signalled())
+
+
+@asynccontextmanager
+async def serve(
+    *services: Service,
+    log: EventLog,
+    settings: Settings,
+    clock: Clock,
+    keep_events: timedelta,
+    migrated: bool = False,
+) -> AsyncIterator[None]:
+    """
+    Run services for as long as the context lasts: their HTTP API, readers, jobs and tasks.
+
+    The log is the only thing that tells one process from a cluster. With `migrated` False, the services' schemas
+    are brought up to date first. On leaving, no request is taken any more, those under way are answered, and then
+    readers, jobs and tasks are cancelled; what they had not committed is rolled back and comes again.
+    """
+    if not migrated:
+        schemas = [(service.database.schema, service.migrations) for service in services]
+        await asyncio.to_thread(migrate, services[0].database.url, schemas)
+    async with AsyncExitStack() as stack:
+        databases = [service.database for service in services]
+        if isinstance(clock, MovableClock):
+            databases.append(clock.database)
+        for database in databases:
+            await database.open()
+            stack.push_async_callback(database.close)
+        async with asyncio.TaskGroup() as group:
+            loops = [_Loops(service, log, clock) for service in services]
+            tasks = [group.create_task(coroutine) for each in loops for coroutine in each.coroutines()]
+            tasks.append(group.create_task(_housekeeping(databases[0], services, keep_events)))
+            if isinstance(clock, MovableClock):
+                wakers = [each.wake for each in loops]
+                tasks.append(group.create_task(keep_going("clock", partial(_watch_clock, clock, wakers))))
+            async with _http_server(_api(services, settings), settings.http), _http_server(
+                _management(databases), settings.management_http
+            ):
+                logger.info("started", services=[service.name for service in services], http=str(settings.http))
+                yield
+            for task in tasks:
+                task.cancel()
+
+
+@dataclass
+class _Loops:
+    """Everything of one service that goes on by itself."""
+
+    service: Service
+    log: EventLog
+    clock: Clock
+    wakes: list[asyncio.Event] = field(default_factory=list)
+
+    def coroutines(self) -> list[Coroutine[None, None, None]]:
+        service = self.service
+        readers = [
+            keep_going(
+                f"{service.name} reads {topic}",
+                partial(
+                    Consumer(self.log, service.database, self.clock, service.name, topic, handler).run, self.wake
+                ),
+            )
+            for topic, handler in service.handlers.items()
+        ]
+        jobs = [keep_going(f"{service.name} {job.name}", partial(self._run_job, job, self._new_wake())) for job in service.jobs]
+        tasks = [keep_going(f"{service.name} task", task) for task in service.tasks]
+        return [*readers, *jobs, *tasks]
+
+    def wake(self) -> None:
+        for wake in self.wakes:
+            wake.set()
+
+    def _new_wake(self) -> asyncio.Event:
+        wake = asyncio.Event()
+        self.wakes.append(wake)
+        return wake
+
+    async def _run_job(self, job: Job, wake: asyncio.Event) -> None:
+        wake.clear()
+        while await job.run():
+            pass
+        try:
+            await asyncio.wait_for(wake.wait(), job.every.total_seconds())
+        except TimeoutError:
+            return
+
+
+async def _watch_clock(clock: MovableClock, wakers: Sequence[Callable[[], None]]) -> None:
+    connection = await clock.database.connect()
+    try:
+        moved = asyncio.Event()
+        await connection.add_listener("clock", lambda *_: moved.set())
+        connection.add_termination_listener(lambda *_: moved.set())
+        while not connection.is_closed():
+            for wake in wakers:
+                wake()
+            moved.clear()
+            await moved.wait()
+    finally:
+        connection.terminate()
+
+
+async def _housekeeping(database: Database, services: Sequence[Service], keep_events: timedelta) -> None:
+    async def step() -> None:
+        while await prune(database, keep_events):
+            pass
+        for service in services:
+            async with service.database.connection() as connection:
+                # Twice as long as the events themselves, so that none can come back after it was forgotten here.
+                await connection.execute("delete from inbox where handled_at < now() - $1::interval", 2 * keep_events)
+        await asyncio.sleep(_HOUSEKEEPING.total_seconds())
+
+    await keep_going("housekeeping", step)
+
+
+def _api(services: Sequence[Service], settings: Settings) -> web.Application:
+    app = web.Application()
+    for route in [*(route for service in services for route in service.routes), *dead_letters.routes(services)]:
+        handler = route.handler
+        if route.scope is not None:
+            handler = with_problems(guarded(handler, route.scope, services[0].database, settings.admin_token))
+        app.router.add_route(route.method, route.path, handler)
+    app.router.add_route("*", "/{path:.*}", not_found)
+    return app
+
+
+def _management(databases: Sequence[Database]) -> web.Application:
+    async def livez(_request: web.Request) -> web.Response:
+        return json_response({"status": "ok"})
+
+    async def readyz(_request: web.Request) -> web.Response:
+        failing = {}
+        for database in databases:
+            try:
+                async with asyncio.timeout(1), database.connection(timeout=1) as connection:
+                    await connection.execute("select 1")
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                failing[database.schema] = repr(error)
+        return json_response({"status": "failing" if failing else "ok", "failing": failing}, 503 if failing else 200)
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.router.add_get("/livez", livez)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    return app
+
+
+@asynccontextmanager
+async def _http_server(app: web.Application, address: HttpAddress) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=5)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, address.host, address.port, backlog=1024).start()
+        yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,72 @@
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeAlias
+
+from aiohttp import web
+
+from okgames.database import Database, Tx
+from okgames.events import Event, Topic
+
+Handler: TypeAlias = Callable[[Tx, Sequence[Event]], Awaitable[None]]
+"""
+Handle a batch of one topic's events within a transaction that the caller commits.
+
+Each key's events come in order and each event once; events of one topic only, of any of its types.
+"""
+
+
+class Poisoned(Exception):
+    """This event can never be handled; raise it from a handler to park the event at once."""
+
+
+class Scope(StrEnum):
+    """Name what a token allows."""
+
+    ENTITLEMENTS_READ = "entitlements:read"
+    DELIVERIES_READ = "deliveries:read"
+    DELIVERIES_WRITE = "deliveries:write"
+    ENDPOINTS_READ = "endpoints:read"
+    ENDPOINTS_WRITE = "endpoints:write"
+    DEAD_LETTERS_READ = "dead-letters:read"
+    DEAD_LETTERS_WRITE = "dead-letters:write"
+
+
+@dataclass(frozen=True)
+class Route:
+    """Answer one method and path; `scope` is what the token must allow, None where no token is wanted."""
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    scope: Scope | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """
+    Do what has fallen due, again and again.
+
+    `run` returns True when there is more to do at once. It is also woken after each handled batch of its service
+    and when the movable clock moves; `every` is the longest real time between two runs. Several copies of a
+    service run the same jobs at the same time.
+    """
+
+    name: str
+    run: Callable[[], Awaitable[bool]]
+    every: timedelta
+
+
+@dataclass(frozen=True)
+class Service:
+    """Say what a service consists of; nothing in it runs by itself."""
+
+    name: str
+    database: Database
+    migrations: Path
+    routes: Sequence[Route] = ()
+    handlers: Mapping[Topic, Handler] = field(default_factory=dict)
+    jobs: Sequence[Job] = ()
+    tasks: Sequence[Callable[[], Awaitable[None]]] = ()

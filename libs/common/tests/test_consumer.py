@@ -1,0 +1,145 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from event_log_contract import payment
+
+from okgames.clock import SystemClock
+from okgames.consumer import Consumer
+from okgames.database import Database, Tx
+from okgames.events import Event, PlayerEvent, Topic, derive_id
+from okgames.outbox import append
+from okgames.postgres_log import PostgresLog
+from okgames.service import Handler, Poisoned
+from okgames.testing import wait_until
+
+
+@pytest.fixture
+def service_migrations() -> list[tuple[str, None]]:
+    return [("ledger", None)]
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url, "ledger")
+    await database.open()
+    async with database.connection() as connection:
+        await connection.execute("create table seen (uid text, number text)")
+    yield database
+    await database.close()
+
+
+@asynccontextmanager
+async def consuming(database: Database, handler: Handler) -> AsyncIterator[None]:
+    consumer = Consumer(PostgresLog(database), database, SystemClock(), "ledger", Topic.PAYMENTS, handler)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(consumer.run(lambda: None))
+        yield
+        running.cancel()
+
+
+async def keep(tx: Tx, events: Sequence[Event]) -> None:
+    await tx.executemany("insert into seen values ($1, $2)", [(event.uid, event.transaction_id) for event in events])
+
+
+async def write(database: Database, *events: PlayerEvent) -> None:
+    async with database.transaction() as tx:
+        await append(tx, *events)
+
+
+def rows_of(database: Database, table: str) -> Callable[[], Awaitable[list[tuple[object, ...]]]]:
+    async def rows() -> list[tuple[object, ...]]:
+        async with database.connection() as connection:
+            return [tuple(row) for row in await connection.fetch(f"select * from {table}")]
+
+    return rows
+
+
+async def seen_numbers(database: Database) -> list[str]:
+    return [str(row[1]) for row in await rows_of(database, "seen")()]
+
+
+async def test_an_event_that_was_appended_twice_is_handled_once(database: Database) -> None:
+    await write(database, payment("1", 1), payment("1", 1))
+    await write(database, payment("1", 1), payment("1", 2))
+    async with consuming(database, keep):
+        await wait_until(lambda: _is(seen_numbers(database), ["1", "2"]))
+
+
+async def test_a_poisoned_event_is_parked_and_its_neighbours_go_on(database: Database) -> None:
+    async def handler(tx: Tx, events: Sequence[Event]) -> None:
+        await keep(tx, events)
+        if any(event.transaction_id == "2" for event in events):
+            raise ValueError("never")
+
+    await write(database, *(payment("1", number) for number in (1, 2, 3)))
+    async with consuming(database, handler):
+        await wait_until(lambda: _is(seen_numbers(database), ["1", "3"]))
+    async with database.connection() as connection:
+        letters = await connection.fetch("select id, key, error from dead_letters")
+    assert [(derive_id("1", 2), "KEY:1", "ValueError: never")] == [tuple(letter) for letter in letters]
+
+
+async def test_a_handler_that_fails_now_and_then_is_tried_again(database: Database) -> None:
+    failures = iter([True, True, False])
+
+    async def handler(tx: Tx, events: Sequence[Event]) -> None:
+        await keep(tx, events)
+        if next(failures):
+            raise ValueError("this time")
+
+    await write(database, payment("1", 1))
+    async with consuming(database, handler):
+        await wait_until(lambda: _is(seen_numbers(database), ["1"]))
+    assert [] == await rows_of(database, "dead_letters")()
+
+
+async def test_what_the_domain_calls_poisoned_is_parked_without_another_try(database: Database) -> None:
+    tries = 0
+
+    async def handler(_tx: Tx, events: Sequence[Event]) -> None:
+        nonlocal tries
+        tries += len(events)
+        raise Poisoned("no such product")
+
+    await write(database, payment("1", 1))
+    async with consuming(database, handler):
+        await wait_until(lambda: _length_is(rows_of(database, "dead_letters"), 1))
+    # Once with its batch, once alone.
+    assert 2 == tries
+
+
+async def test_types_that_this_version_does_not_know_are_passed_over(database: Database) -> None:
+    class FutureEvent(PlayerEvent):
+        topic = Topic.PAYMENTS
+
+    future = FutureEvent(id=derive_id("f"), occurred_at=payment("1", 1).occurred_at, application_key="KEY", uid="1")
+    await write(database, future, payment("1", 1))
+    async with consuming(database, keep):
+        await wait_until(lambda: _is(seen_numbers(database), ["1"]))
+    assert [] == await rows_of(database, "dead_letters")()
+
+
+async def test_an_event_that_cannot_be_decoded_is_parked(database: Database) -> None:
+    await write(database, payment("1", 1), payment("1", 2))
+    async with database.connection() as connection:
+        await connection.execute("update event_log.events set data = '{}' where id = $1", derive_id("1", 1))
+    async with consuming(database, keep):
+        await wait_until(lambda: _is(seen_numbers(database), ["2"]))
+    assert 1 == len(await rows_of(database, "dead_letters")())
+
+
+async def test_two_members_that_read_the_same_batch_have_one_effect(database: Database) -> None:
+    await write(database, *(payment(str(uid), 1) for uid in range(50)))
+    async with consuming(database, keep), consuming(database, keep):
+        await wait_until(lambda: _length_is(rows_of(database, "inbox"), 50))
+    assert 50 == len(await seen_numbers(database))
+
+
+async def _is(found: Awaitable[list[str]], expected: list[str]) -> bool:
+    return sorted(await found) == expected
+
+
+async def _length_is(rows: Callable[[], Awaitable[list[tuple[object, ...]]]], length: int) -> bool:
+    return len(await rows()) == length
