@@ -11,6 +11,7 @@ from asyncpg.transaction import Transaction
 from okgames.database import Database, Tx
 from okgames.events import Event, PaymentReceived, derive_id
 from okgames.log import Batch, EventLog, Record
+from okgames.testing import wait_until
 
 TIME = datetime(2026, 3, 2, 7, 15, 30, tzinfo=UTC)
 
@@ -171,7 +172,7 @@ async def two_members_share_a_group_and_a_third_takes_over_from_a_dead_one(subje
         async with subject.log.read("group", PaymentReceived.topic) as second:
             await write(subject, *(payment(uid, 2) for uid in players))
             reading = [asyncio.create_task(_collect(member, seen)) for member in (first, second)]
-            await _until(lambda: len(seen) >= 2 * len(players))
+            await wait_until(lambda: len(seen) >= 2 * len(players))
             for task in reading:
                 task.cancel()
             await asyncio.wait(reading)
@@ -242,18 +243,10 @@ async def _finished_or_waiting_for_a_lock(subject: Subject, task: asyncio.Task[N
             )
         return task.done() or bool(waiting)
 
-    async with asyncio.timeout(20):
-        while not await settled():
-            await asyncio.sleep(0.01)
+    await wait_until(settled)
 
 
 async def _collect(batches: AsyncIterator[Batch], into: list[Record]) -> None:
     async for batch in batches:
         into += batch.records
         await batch.done()
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)

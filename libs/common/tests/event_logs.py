@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from okgames.database import Database, Tx
 from okgames.events import Event
 from okgames.log import Batch, Record
-from okgames.outbox import append, partition_of
+from okgames.outbox import partition_of
 
 _INSERT = """
     insert into event_log.events (topic, partition, id, type, key, occurred_at, data)

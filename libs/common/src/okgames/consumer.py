@@ -79,13 +79,16 @@ class Consumer:
     async def _handle_alone(self, record: Record) -> None:
         for tries_left in reversed(range(_TRIES)):
             try:
-                return await self._apply([record])
+                await self._apply([record])
             except Exception as error:
                 if is_unavailable(error):
                     raise
                 if tries_left == 0 or isinstance(error, Poisoned | ValidationError):
-                    return await self._park(record, error)
+                    await self._park(record, error)
+                    return
                 await asyncio.sleep(_FIRST_PAUSE)
+            else:
+                return
 
     async def _apply(self, records: Sequence[Record]) -> None:
         async with self._database.transaction() as tx:
@@ -109,9 +112,7 @@ class Consumer:
                     await self._clock.now(),
                 )
         EVENTS_PARKED.labels(self._group, self._topic).inc()
-        logger.error(
-            "event_parked", group=self._group, topic=self._topic, event_id=str(record.id), error=repr(error)
-        )
+        logger.error("event_parked", group=self._group, topic=self._topic, event_id=str(record.id), error=repr(error))
 
 
 async def apply(tx: Tx, handler: Handler, records: Sequence[Record]) -> None:
@@ -145,8 +146,8 @@ async def _unseen(tx: Tx, records: Sequence[Record]) -> list[Record]:
     if len(rows) == len(records):
         return list(records)
     new = {row["event_id"] for row in rows}
-    # The log may carry an id twice within one batch, so each id counts once.
-    return [record for record in records if record.id in new and not new.discard(record.id)]
+    # Keyed by id, because the log may carry one id twice within a batch.
+    return list({record.id: record for record in records if record.id in new}.values())
 
 
 def _text(data: str | bytes) -> str:

@@ -1,6 +1,5 @@
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Final

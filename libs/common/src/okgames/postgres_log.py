@@ -142,6 +142,27 @@ class _Reader:
             self.news.set()
 
 
+async def lags(database: Database, *, at_most: int = 100_000) -> dict[tuple[str, str], int]:
+    """Count what each (group, topic) has not read yet, up to `at_most` in each partition."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            """
+            select c.reader_group, c.topic, sum(unread.count) as count
+            from event_log.cursors as c
+            cross join lateral (
+                select count(*) from (
+                    select from event_log.events as e
+                    where e.topic = c.topic and e.partition = c.partition and e.position > c.position
+                    limit $1
+                ) as some
+            ) as unread
+            group by c.reader_group, c.topic
+            """,
+            at_most,
+        )
+    return {(row["reader_group"], row["topic"]): int(row["count"]) for row in rows}
+
+
 async def prune(database: Database, keep: timedelta, *, at_most: int = 10_000) -> bool:
     """
     Delete events older than `keep` (real time) that every group of their topic has read; True if there may be more.

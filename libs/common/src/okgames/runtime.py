@@ -20,9 +20,10 @@ from okgames.database import Database, is_unavailable
 from okgames.http import json_response, not_found, with_problems
 from okgames.log import EventLog
 from okgames.migrations import migrate
-from okgames.postgres_log import prune
+from okgames.postgres_log import lags, prune
 from okgames.service import Job, Service
 from okgames.settings import HttpAddress, Settings
+from okgames.telemetry import LAG
 
 _HOUSEKEEPING: Final = timedelta(minutes=1)
 
@@ -85,8 +86,9 @@ async def serve(
             if isinstance(clock, MovableClock):
                 wakers = [each.wake for each in loops]
                 tasks.append(group.create_task(keep_going("clock", partial(_watch_clock, clock, wakers))))
-            async with _http_server(_api(services, settings), settings.http), _http_server(
-                _management(databases), settings.management_http
+            async with (
+                _http_server(_api(services, settings), settings.http),
+                _http_server(_management(databases), settings.management_http),
             ):
                 logger.info("started", services=[service.name for service in services], http=str(settings.http))
                 yield
@@ -109,12 +111,16 @@ class _Loops:
             keep_going(
                 f"{service.name} reads {topic}",
                 partial(
-                    Consumer(self.log, service.database, self.clock, service.name, topic, handler).run, self.wake
+                    Consumer(self.log, service.database, self.clock, service.name, topic, handler).run,
+                    self.wake,
                 ),
             )
             for topic, handler in service.handlers.items()
         ]
-        jobs = [keep_going(f"{service.name} {job.name}", partial(self._run_job, job, self._new_wake())) for job in service.jobs]
+        jobs = [
+            keep_going(f"{service.name} {job.name}", partial(self._run_job, job, self._new_wake()))
+            for job in service.jobs
+        ]
         tasks = [keep_going(f"{service.name} task", task) for task in service.tasks]
         return [*readers, *jobs, *tasks]
 
@@ -167,7 +173,10 @@ async def _housekeeping(database: Database, services: Sequence[Service], keep_ev
 
 def _api(services: Sequence[Service], settings: Settings) -> web.Application:
     app = web.Application()
-    for route in [*(route for service in services for route in service.routes), *dead_letters.routes(services)]:
+    for route in [
+        *(route for service in services for route in service.routes),
+        *dead_letters.routes(services),
+    ]:
         handler = route.handler
         if route.scope is not None:
             handler = with_problems(guarded(handler, route.scope, services[0].database, settings.admin_token))
@@ -193,6 +202,14 @@ def _management(databases: Sequence[Database]) -> web.Application:
         return json_response({"status": "failing" if failing else "ok", "failing": failing}, 503 if failing else 200)
 
     async def metrics(_request: web.Request) -> web.Response:
+        try:
+            for labels, lag in (await lags(databases[0])).items():
+                LAG.labels(*labels).set(lag)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            # Better no figure than an old one.
+            LAG.clear()
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()

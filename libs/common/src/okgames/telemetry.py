@@ -31,7 +31,5 @@ def configure_logging(level: str, form: Literal["json", "console"]) -> None:
     )
 
 
-def _as_it_is(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
+def _as_it_is(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     return event

@@ -1,0 +1,150 @@
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from okgames.events import Entitlement, EntitlementChanged, derive_id
+
+from subscription_ledger.domain.coverage import Coverage, coverage, coverages
+from subscription_ledger.domain.entitlement import change, entitlement
+from subscription_ledger.domain.subscription import Fact, FactKind, Subscription, Terms, fold, step
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """
+    Hold a subscription and the terms by which it was last summed up.
+
+    `told_at` is the time as of which the game was last told of it. It only moves forward: to a fact's time, and to
+    that of a lapse.
+    """
+
+    subscription: Subscription
+    terms: Terms
+    told_at: datetime
+
+    @property
+    def lapses_at(self) -> datetime | None:
+        """When the game has to be told of a lapse; None if there is none to come."""
+        at = self.subscription.lapses_at
+        return at if at is not None and at > self.told_at else None
+
+
+def needs_history(standing: Standing | None, facts: Iterable[Fact], terms: Terms) -> bool:
+    """Tell whether new facts can only be learned together with all earlier ones of their subscription."""
+    if standing is None:
+        return False
+    last = standing.subscription.last
+    until = standing.subscription.until
+    for fact in facts:
+        cuts = fact.kind is FactKind.CANCELLATION and not terms.runs_to_end and until > fact.occurred_at
+        if cuts or fact.place < last:
+            return True
+        last, until = fact.place, max(until, fact.ends_at)
+    return False
+
+
+@dataclass
+class Player:
+    """
+    Learn what happened to one player's subscriptions, and collect what the game has to hear.
+
+    `histories` holds all earlier facts of the subscriptions that `needs_history` names, and none of any other
+    known one. `covered` is what the facts learned here have changed.
+    """
+
+    application_key: str
+    uid: str
+    version: int = 0
+    standings: dict[str, Standing] = field(default_factory=dict)
+    histories: dict[str, list[Fact]] = field(default_factory=dict)
+    changes: list[EntitlementChanged] = field(default_factory=list)
+    covered: dict[UUID, Coverage] = field(default_factory=dict)
+
+    def learn(self, product: str, fact: Fact, terms: Terms) -> None:
+        """Take in one fact, which may have happened before others that are known."""
+        standing = self.standings.get(product)
+        if standing is None:
+            self.histories[product] = []
+            self._cover(product, None, fact, terms)
+            return self._tell_of_fact(product, fact, step(None, fact, terms), terms, fact.occurred_at)
+        if fact.place < standing.subscription.last:
+            self._cover(product, None, fact, terms)
+            subscription = fold(self.histories[product], terms)
+            assert subscription is not None
+            return self._tell_of_fact(product, fact, subscription, terms, standing.told_at)
+        self._lapse(product, fact.occurred_at)
+        self._cover(product, standing.subscription, fact, terms)
+        told_at = max(self.standings[product].told_at, fact.occurred_at)
+        return self._tell_of_fact(product, fact, step(standing.subscription, fact, terms), terms, told_at)
+
+    def pass_time(self, now: datetime) -> None:
+        """Let lapse what has come to its end."""
+        due = [
+            (at, product)
+            for product, standing in self.standings.items()
+            if (at := standing.lapses_at) is not None and at <= now
+        ]
+        for _, product in sorted(due):
+            self._lapse(product, now)
+
+    @property
+    def lapses_due_at(self) -> datetime | None:
+        return min((at for standing in self.standings.values() if (at := standing.lapses_at)), default=None)
+
+    def snapshot(self) -> tuple[Entitlement, ...]:
+        """Return every entitlement as the game was last told of it."""
+        return tuple(
+            entitlement(product, standing.subscription, standing.told_at)
+            for product, standing in sorted(self.standings.items())
+        )
+
+    def _cover(self, product: str, before: Subscription | None, fact: Fact, terms: Terms) -> None:
+        history = self.histories.get(product)
+        if history is not None:
+            earlier = coverages(history, terms)
+            history.append(fact)
+            self.covered |= dict(coverages(history, terms).items() - earlier.items())
+        elif fact.kind is not FactKind.CANCELLATION:
+            self.covered[fact.id] = coverage(before, fact)
+
+    def _tell_of_fact(
+        self, product: str, fact: Fact, subscription: Subscription, terms: Terms, told_at: datetime
+    ) -> None:
+        change_id = derive_id(fact.id, "entitlement")
+        self._tell(product, Standing(subscription, terms, told_at), change_id, fact.occurred_at)
+
+    def _lapse(self, product: str, now: datetime) -> None:
+        standing = self.standings[product]
+        at = standing.lapses_at
+        if at is None or at > now:
+            return
+        # told_at only moves forward, so no two lapses of a subscription have the same time.
+        change_id = derive_id("lapse", self.application_key, self.uid, product, at.timestamp())
+        self._tell(product, Standing(standing.subscription, standing.terms, at), change_id, at)
+
+    def _tell(self, product: str, standing: Standing, change_id: UUID, occurred_at: datetime) -> None:
+        known = self.standings.get(product)
+        before = None if known is None else entitlement(product, known.subscription, known.told_at)
+        after = entitlement(product, standing.subscription, standing.told_at)
+        self.standings[product] = standing
+        changed = change(before, after)
+        if changed is None:
+            return
+        kind, cause = changed
+        self.version += 1
+        self.changes.append(
+            kind(
+                id=change_id,
+                occurred_at=occurred_at,
+                application_key=self.application_key,
+                uid=self.uid,
+                product=product,
+                state=after.state,
+                entitled=after.entitled,
+                until=after.until,
+                version=self.version,
+                cause=cause,
+                entitlements=self.snapshot(),
+            )
+        )
