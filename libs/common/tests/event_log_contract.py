@@ -125,6 +125,8 @@ async def many_writers_lose_nothing_and_keep_the_order_of_each_key(
                     "update public.turns set number = number + 1 where uid = $1 returning number", uid
                 )
                 await subject.append(tx, payment(uid, number))
+                # A commit takes time: others commit meanwhile.
+                await tx.execute("select pg_sleep($1)", 0.002 * (which % 3))
 
     async with subject.log.read("group", PaymentReceived.topic) as batches:
         reading = asyncio.create_task(take(subject, batches, writers * rounds))

@@ -51,7 +51,9 @@ def test_a_signature_is_the_one_of_the_standard() -> None:
     st.dictionaries(st.text(), st.integers() | st.text()),
     st.binary(min_size=1, max_size=64),
 )
-def test_what_we_sign_the_standards_own_library_verifies(webhook_id: str, data: dict[str, int | str], key: bytes):
+def test_what_we_sign_the_standards_own_library_verifies(
+    webhook_id: str, data: dict[str, int | str], key: bytes
+) -> None:
     secret = "whsec_" + base64.b64encode(key).decode()
     body = json.dumps({"type": "ping", "timestamp": "2026-03-02T13:00:00+03:00", "data": data})
     now = datetime.now(UTC)

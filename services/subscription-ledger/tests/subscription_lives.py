@@ -45,9 +45,7 @@ def facts(draw: st.DrawFn, *, at_most: int = 9) -> list[Fact]:
             max_size=at_most,
         )
     )
-    return [
-        fact(number, kind, START + at, START + at + lasts) for number, (kind, at, lasts) in enumerate(drawn)
-    ]
+    return [fact(number, kind, START + at, START + at + lasts) for number, (kind, at, lasts) in enumerate(drawn)]
 
 
 @st.composite

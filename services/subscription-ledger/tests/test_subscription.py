@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -39,8 +40,7 @@ def test_access_is_what_the_rule_says(known: list[Fact], terms: Terms, at: datet
     ends = [
         fact.ends_at
         for fact in known
-        if fact.kind is not FactKind.CANCELLATION
-        and (cancelled is None or terms.runs_to_end or fact.place > cancelled)
+        if fact.kind is not FactKind.CANCELLATION and (cancelled is None or terms.runs_to_end or fact.place > cancelled)
     ]
     is_cancelled = bool(known) and cancelled == max(fact.place for fact in known)
     tolerance = timedelta() if is_cancelled else terms.tolerance
@@ -53,11 +53,9 @@ def test_access_is_what_the_rule_says(known: list[Fact], terms: Terms, at: datet
 @given(facts(), terms)
 def test_no_time_is_covered_twice(known: list[Fact], terms: Terms) -> None:
     covered = sorted(
-        (each.starts_at, each.ends_at)
-        for each in coverages(known, terms).values()
-        if each.starts_at < each.ends_at
+        (each.starts_at, each.ends_at) for each in coverages(known, terms).values() if each.starts_at < each.ends_at
     )
-    for (_, ends_at), (starts_at, _) in zip(covered, covered[1:], strict=False):
+    for (_, ends_at), (starts_at, _) in pairwise(covered):
         assert ends_at <= starts_at
 
 
@@ -151,11 +149,8 @@ def slots(known: Sequence[Fact], terms: Terms = STOP) -> list[int]:
     """How many daily rewards each trial and payment gives in all, in the order in which they happened."""
     counts = []
     for fact_id, covered in coverages(known, terms).items():
-        grant = Grant(
-            fact_id, "KEY", "1", "apples", "apple", 3, None, covered.starts_at, covered.ends_at, DAY, 0
-        )
+        grant = Grant(fact_id, "KEY", "1", "apples", "apple", 3, None, covered.starts_at, covered.ends_at, DAY, 0)
         counts.append(len(grant.take_due(START + 1000 * DAY, at_most=1000)[1]))
-        assert fact_id == fact_id
     return counts
 
 

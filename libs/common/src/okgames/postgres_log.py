@@ -192,7 +192,12 @@ async def prune(database: Database, keep: timedelta, *, at_most: int = 10_000) -
                     where e.recorded_at < now() - $1::interval
                     limit $2
                 )
-                returning 1
+                returning topic, partition, position
+            ),
+            remembered as (
+                insert into event_log.pruned
+                select topic, partition, max(position) from gone group by topic, partition order by topic, partition
+                on conflict (topic, partition) do update set position = greatest(pruned.position, excluded.position)
             )
             select count(*) from gone
             """,

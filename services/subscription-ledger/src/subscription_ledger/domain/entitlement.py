@@ -12,7 +12,6 @@ from okgames.events import (
     EntitlementRevoked,
     EntitlementState,
 )
-
 from subscription_ledger.domain.subscription import Phase, Subscription
 
 

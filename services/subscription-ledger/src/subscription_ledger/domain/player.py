@@ -4,7 +4,6 @@ from datetime import datetime
 from uuid import UUID
 
 from okgames.events import Entitlement, EntitlementChanged, derive_id
-
 from subscription_ledger.domain.coverage import Coverage, coverage, coverages
 from subscription_ledger.domain.entitlement import change, entitlement
 from subscription_ledger.domain.subscription import Fact, FactKind, Subscription, Terms, fold, step
@@ -60,6 +59,10 @@ class Player:
     histories: dict[str, list[Fact]] = field(default_factory=dict)
     changes: list[EntitlementChanged] = field(default_factory=list)
     covered: dict[UUID, Coverage] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.application_key, self.uid
 
     def learn(self, product: str, fact: Fact, terms: Terms) -> None:
         """Take in one fact, which may have happened before others that are known."""

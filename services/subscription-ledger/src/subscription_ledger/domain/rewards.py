@@ -1,10 +1,23 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
-from okgames.events import PaymentReceived, RewardGranted, RewardReason, SubscriptionPaid, TrialStarted, derive_id
+from okgames.events import (
+    Event,
+    PaymentReceived,
+    RewardGranted,
+    RewardReason,
+    SubscriptionPaid,
+    TrialStarted,
+    derive_id,
+)
 
-from subscription_ledger.domain.coverage import Coverage
+_REASONS: Final[dict[type[Event], RewardReason]] = {
+    PaymentReceived: RewardReason.PURCHASE,
+    SubscriptionPaid: RewardReason.PAYMENT,
+    TrialStarted: RewardReason.TRIAL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,27 +29,31 @@ class RewardTerms:
     every: timedelta | None
 
 
-def reward_for(event: PaymentReceived | SubscriptionPaid | TrialStarted, terms: RewardTerms) -> RewardGranted:
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """Hold a reward that a player is to get, and the fact that it rests on."""
+
+    fact_id: UUID
+    granted: RewardGranted
+
+
+def reward_for(event: PaymentReceived | SubscriptionPaid | TrialStarted, terms: RewardTerms) -> Reward:
     """Return the one reward that a payment or the start of a trial gives."""
-    match event:
-        case PaymentReceived():
-            reason, transaction_id = RewardReason.PURCHASE, event.transaction_id
-        case SubscriptionPaid():
-            reason, transaction_id = RewardReason.PAYMENT, event.transaction_id
-        case TrialStarted():
-            reason, transaction_id = RewardReason.TRIAL, None
     reward_id = derive_id("reward", event.id, 0)
-    return RewardGranted(
-        id=reward_id,
-        occurred_at=event.occurred_at,
-        application_key=event.application_key,
-        uid=event.uid,
-        reward_id=reward_id,
-        product=event.product,
-        item=terms.item,
-        quantity=terms.quantity,
-        reason=reason,
-        transaction_id=transaction_id,
+    return Reward(
+        event.id,
+        RewardGranted(
+            id=reward_id,
+            occurred_at=event.occurred_at,
+            application_key=event.application_key,
+            uid=event.uid,
+            reward_id=reward_id,
+            product=event.product,
+            item=terms.item,
+            quantity=terms.quantity,
+            reason=_REASONS[type(event)],
+            transaction_id=None if isinstance(event, TrialStarted) else event.transaction_id,
+        ),
     )
 
 
@@ -67,29 +84,29 @@ class Grant:
         at = self.starts_at + self.granted * self.every
         return at if at < self.ends_at else None
 
-    def moved_to(self, coverage: Coverage) -> "Grant":
-        return replace(self, starts_at=coverage.starts_at, ends_at=coverage.ends_at)
-
-    def take_due(self, now: datetime, at_most: int) -> tuple["Grant", list[RewardGranted]]:
+    def take_due(self, now: datetime, at_most: int) -> tuple["Grant", list[Reward]]:
         """Return the rewards that are due, the oldest ones first, and the grant without them."""
-        rewards: list[RewardGranted] = []
+        rewards: list[Reward] = []
         grant = self
         while len(rewards) < at_most and (at := grant.next_at) is not None and at <= now:
             rewards.append(grant._reward(at))
             grant = replace(grant, granted=grant.granted + 1)
         return grant, rewards
 
-    def _reward(self, at: datetime) -> RewardGranted:
+    def _reward(self, at: datetime) -> Reward:
         reward_id = derive_id("reward", self.fact_id, self.granted)
-        return RewardGranted(
-            id=reward_id,
-            occurred_at=at,
-            application_key=self.application_key,
-            uid=self.uid,
-            reward_id=reward_id,
-            product=self.product,
-            item=self.item,
-            quantity=self.quantity,
-            reason=RewardReason.DAILY,
-            transaction_id=self.transaction_id,
+        return Reward(
+            self.fact_id,
+            RewardGranted(
+                id=reward_id,
+                occurred_at=at,
+                application_key=self.application_key,
+                uid=self.uid,
+                reward_id=reward_id,
+                product=self.product,
+                item=self.item,
+                quantity=self.quantity,
+                reason=RewardReason.DAILY,
+                transaction_id=self.transaction_id,
+            ),
         )

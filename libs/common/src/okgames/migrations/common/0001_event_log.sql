@@ -21,6 +21,14 @@ create table event_log.cursors (
     primary key (topic, partition, reader_group)
 );
 
+-- Up to where events were deleted, so that whoever keeps a cursor of its own can tell that it has missed some.
+create table event_log.pruned (
+    topic text not null,
+    partition int not null,
+    position bigint not null,
+    primary key (topic, partition)
+);
+
 -- Positions are handed out before the commit, so without the lock a reader that has seen position 7 may find 6
 -- committed later and never read it. The lock is held to the end of the transaction: within a partition the order
 -- of positions is the order of commits.

@@ -1,0 +1,94 @@
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+
+import typer
+
+from cli.failures import Failed, WrongInput
+
+Row: TypeAlias = Mapping[str, object]
+"""A JSON object of the API as it came: commands show its fields and decide nothing on them."""
+
+UrlOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--url", help="Address of the API.", show_default="http://$OKGAMES_HTTP", metavar="URL"),
+]
+
+_TIMEOUT_SECONDS: Final = 30
+
+
+@dataclass(frozen=True)
+class Api:
+    """Ask a running okgames over HTTP."""
+
+    url: str
+    token: str
+
+    def get(self, path: str, **query: str | int | None) -> Row:
+        """Return the answer; raise WrongInput or Failed for a problem document."""
+        present = {name: str(value) for name, value in query.items() if value is not None}
+        return asyncio.run(self._call("GET", path, present, None))
+
+    def post(self, path: str, body: Mapping[str, str | None] | None = None) -> Row:
+        """As `get`."""
+        return asyncio.run(self._call("POST", path, {}, body))
+
+    def items(self, path: str, at_most: int, **query: str | None) -> list[Row]:
+        """Return a list's items, page by page until there are `at_most`."""
+        return list(islice(self._pages(path, **query), at_most))
+
+    def _pages(self, path: str, **query: str | None) -> Iterator[Row]:
+        after: str | None = None
+        while True:
+            page = self.get(path, after=after, **query)
+            items, following = page["items"], page["next"]
+            if not isinstance(items, list):
+                raise Failed(f"{self.url}{path} is no list of okgames")
+            yield from items
+            if following is None:
+                return
+            after = str(following)
+
+    async def _call(
+        self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, str | None] | None
+    ) -> Row:
+        # Importing aiohttp takes a quarter of a second, which --help must not wait for.
+        import aiohttp
+
+        headers = {"Authorization": f"Bearer {self.token}"}
+        timeout = aiohttp.ClientTimeout(_TIMEOUT_SECONDS)
+        try:
+            async with (
+                aiohttp.ClientSession(self.url, headers=headers, timeout=timeout) as session,
+                session.request(method, path, params=query, json=body) as response,
+            ):
+                answer: Row = await response.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise Failed(f"no answer from {self.url}: {error or type(error).__name__}") from error
+        if response.ok:
+            return answer
+        message = f"{answer.get('title', response.reason)}: {answer.get('detail', '')}".rstrip(": ")
+        # The caller's fault, but for 409: what was asked for is right and could not be done.
+        raise Failed(message) if response.status >= 500 or response.status == 409 else WrongInput(message)
+
+
+def api(url: str | None) -> Api:
+    """Return the API at `url` or at OKGAMES_HTTP, with the token of the environment; raise WrongInput without one."""
+    address = url or f"http://{os.environ.get('OKGAMES_HTTP', '127.0.0.1:8080')}"
+    return Api(address, _token())
+
+
+def _token() -> str:
+    for name in ("OKGAMES_TOKEN", "OKGAMES_ADMIN_TOKEN"):
+        if value := os.environ.get(name):
+            return value
+        if path := os.environ.get(f"{name}_FILE"):
+            try:
+                return Path(path).read_text().strip()
+            except OSError as error:
+                raise WrongInput(f"{name}_FILE: {error}") from error
+    raise WrongInput("no token: set OKGAMES_TOKEN or OKGAMES_ADMIN_TOKEN (okgames token create makes one)")

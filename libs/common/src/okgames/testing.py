@@ -1,0 +1,130 @@
+import asyncio
+import inspect
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+
+from okgames.embedded_postgres import embedded_postgres
+from okgames.migrations import migrate
+
+Migrations: TypeAlias = Sequence[tuple[str, Path]]
+
+_POLL_SECONDS: Final = 0.005
+
+
+class PostgresUnreachable(Exception):
+    """The Postgres that OKGAMES_TEST_DATABASE_URL names cannot be used."""
+
+
+async def wait_until(
+    condition: Callable[[], Awaitable[object] | object],
+    timeout: float = 10.0,
+    message: str = "the condition is not met",
+) -> None:
+    """Return as soon as `condition`, which may be async, is true; fail after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        outcome = condition()
+        if inspect.isawaitable(outcome):
+            outcome = await outcome
+        if outcome:
+            return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{message} after {timeout:g} s")
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A Postgres server: the one that OKGAMES_TEST_DATABASE_URL names, or an embedded one of this session."""
+    given = os.environ.get("OKGAMES_TEST_DATABASE_URL")
+    if given is not None:
+        _check(given)
+        yield given
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="okgames-tests-") as directory,
+        embedded_postgres(Path(directory), durable=False, grace=2.0) as url,
+    ):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def service_migrations() -> Migrations:
+    """Schemas and folders of migrations that a package's tests want in their databases; packages override it."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def database_templates(postgres_url: str) -> Iterator["DatabaseTemplates"]:
+    templates = DatabaseTemplates(postgres_url)
+    yield templates
+    templates.drop()
+
+
+@pytest.fixture
+def database_url(database_templates: "DatabaseTemplates", service_migrations: Migrations) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    name = _new_name()
+    database_templates.copy(service_migrations, name)
+    yield database_templates.url_of(name)
+    database_templates.drop_database(name)
+
+
+class DatabaseTemplates:
+    """
+    Keep one migrated database for each set of migrations, for tests to copy.
+
+    A fixture of its own for the template would be shared by packages that override `service_migrations`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._templates: dict[tuple[tuple[str, Path], ...], str] = {}
+
+    def copy(self, migrations: Migrations, name: str) -> None:
+        key = tuple(migrations)
+        if key not in self._templates:
+            template = _new_name()
+            self._execute(f'create database "{template}"')
+            migrate(self.url_of(template), migrations)
+            self._templates[key] = template
+        self._execute(f'create database "{name}" template "{self._templates[key]}"')
+
+    def url_of(self, name: str) -> str:
+        parts = urlsplit(self._url)
+        # With an empty host, urlunsplit would drop the slashes.
+        return urlunsplit(parts._replace(path=f"/{name}"))
+
+    def drop(self) -> None:
+        for template in self._templates.values():
+            self.drop_database(template)
+
+    def drop_database(self, name: str) -> None:
+        self._execute(f'drop database "{name}" with (force)')
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+def _new_name() -> str:
+    return f"okgames_test_{uuid.uuid4().hex}"
+
+
+def _check(url: str) -> None:
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError as error:
+        raise PostgresUnreachable(
+            "OKGAMES_TEST_DATABASE_URL names a Postgres that cannot be reached: install and start Postgres 14 or newer"
+            f" there, with a user that may create databases, or unset the variable to use the embedded one: {error}"
+        ) from error

@@ -1,0 +1,153 @@
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from callback_gateway.domain.callback import Callback, Identity, Reason, Unacceptable, read_callback
+from callback_gateway.domain.callers import Address, is_within
+from okgames.events import PaymentReceived, SubscriptionCancelled, SubscriptionPaid, TrialStarted
+from okgames.ok_protocol import CallbackAction, Query, parse_amount, verify
+from okgames.settings import App, Product
+
+PaymentEvent = PaymentReceived | SubscriptionPaid | TrialStarted | SubscriptionCancelled
+
+_OKS: Final = ("", "ok", "OK")
+"""What `currency` may say: OK leaves it out when a player pays in OKs."""
+
+
+class Game:
+    """Hold what an application's callbacks are judged by."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.secrets = tuple(secret.get_secret_value().encode() for secret in app.secret_keys)
+        self.products: Mapping[str, Product] = {product.code: product for product in app.products}
+
+    def lists(self, caller: Address | None) -> bool:
+        """Tell whether callbacks are expected from this address."""
+        return self.app.allowed_callers is None or is_within(caller, self.app.allowed_callers)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The callback is believed; `event` is what it tells."""
+
+    identity: Identity
+    event: PaymentEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """
+    The callback is not believed.
+
+    One that has an identity was signed by OK and may have been accepted before, under another catalogue: then its
+    first answer stands.
+    """
+
+    reason: Reason
+    identity: Identity | None = None
+
+
+Verdict = Accepted | Refused
+
+
+def judge_nameless(query: Query, games: Iterable[Game]) -> Refused:
+    """Refuse a callback whose application_key is missing or nobody's; without a secret one learns nothing of keys."""
+    if any(verify(query, game.secrets) for game in games):
+        return Refused(Reason.UNKNOWN_APPLICATION)
+    return _unproven(query)
+
+
+def judge(query: Query, game: Game, *, caller_is_listed: bool) -> Verdict:
+    """Decide on a callback by its signature, its caller, and the catalogue as of its transaction_time."""
+    if not verify(query, game.secrets):
+        return _unproven(query)
+    if not caller_is_listed and game.app.callers_policy == "enforce":
+        return Refused(Reason.UNLISTED_CALLER)
+    identity = None
+    try:
+        callback = read_callback(query, game.app.timezone)
+        identity = callback.identity
+        return _accept(callback, game)
+    except Unacceptable as unacceptable:
+        return Refused(unacceptable.reason, identity)
+
+
+def _unproven(query: Query) -> Refused:
+    return Refused(Reason.WRONG_SIGNATURE if any(query.signatures) else Reason.UNSIGNED)
+
+
+def _accept(callback: Callback, game: Game) -> Accepted:
+    product = game.products.get(callback.product_code)
+    if product is None:
+        raise Unacceptable(Reason.UNKNOWN_PRODUCT)
+    if callback.currency not in _OKS:
+        raise Unacceptable(Reason.WRONG_CURRENCY)
+    if product.subscription is None:
+        return _accept_purchase(callback, product)
+    return _accept_subscription(callback, product)
+
+
+def _accept_purchase(callback: Callback, product: Product) -> Accepted:
+    if callback.identity is None or not callback.transaction_id:
+        # Nothing else would tell two purchases of the same player and product apart.
+        raise Unacceptable(Reason.MISSING_PARAMETER)
+    return Accepted(
+        callback.identity,
+        PaymentReceived(
+            id=callback.identity.id,
+            occurred_at=callback.transaction_time,
+            application_key=callback.application_key,
+            uid=callback.uid,
+            product=callback.product_code,
+            transaction_id=callback.transaction_id,
+            amount_oks=_price_paid(callback, product),
+        ),
+    )
+
+
+def _accept_subscription(callback: Callback, product: Product) -> Accepted:
+    attributes, identity = callback.attributes, callback.identity
+    if attributes is None or identity is None:
+        raise Unacceptable(Reason.WRONG_ATTRIBUTES)
+    if attributes.action is CallbackAction.REG_SUBSCRIPTION:
+        return Accepted(
+            identity,
+            SubscriptionPaid(
+                id=identity.id,
+                occurred_at=callback.transaction_time,
+                application_key=callback.application_key,
+                uid=callback.uid,
+                product=callback.product_code,
+                transaction_id=callback.transaction_id or None,
+                amount_oks=_price_paid(callback, product),
+                ends_at=attributes.ends_at,
+            ),
+        )
+    _must_cost_nothing_unusual(callback, product)
+    kind = TrialStarted if attributes.action is CallbackAction.TRIAL_SUBSCRIPTION else SubscriptionCancelled
+    return Accepted(
+        identity,
+        kind(
+            id=identity.id,
+            occurred_at=callback.transaction_time,
+            application_key=callback.application_key,
+            uid=callback.uid,
+            product=callback.product_code,
+            ends_at=attributes.ends_at,
+        ),
+    )
+
+
+def _price_paid(callback: Callback, product: Product) -> int:
+    amount = parse_amount(callback.amount)
+    if amount is None or amount not in product.prices_at(callback.transaction_time):
+        raise Unacceptable(Reason.WRONG_AMOUNT)
+    return amount
+
+
+def _must_cost_nothing_unusual(callback: Callback, product: Product) -> None:
+    # No money moves with a trial or a cancellation, and what OK sends as their amount is not documented: nothing, 0,
+    # or a price that was in force when the player subscribed.
+    if callback.amount and parse_amount(callback.amount) not in {0, *(price.oks for price in product.prices)}:
+        raise Unacceptable(Reason.WRONG_AMOUNT)

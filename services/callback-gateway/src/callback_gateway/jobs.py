@@ -1,0 +1,224 @@
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+from prometheus_client import Counter, Histogram
+
+from callback_gateway import store
+from callback_gateway.domain.journal import Conflict, Outcome, Received, first_of_each, settle
+from callback_gateway.store import Refusal
+from okgames.clock import Clock
+from okgames.database import Database, is_unavailable
+from okgames.outbox import append
+
+_BATCH: Final = 512
+_LONGEST_QUEUE: Final = 4096
+_PATIENCE_SECONDS: Final = 0.75
+_TICK_SECONDS: Final = 0.05
+_HANGING_SECONDS: Final = 3.0
+_REFUSALS: Final = 5
+
+BATCH_SIZE: Final = Histogram(
+    "okgames_callback_batch_size", "Callbacks that shared a commit.", buckets=[2**n for n in range(10)]
+)
+CONFLICTS: Final = Counter("okgames_callback_conflicts", "Repeats that said something else than the first time.")
+ACK_UNCERTAIN: Final = Counter(
+    "okgames_callback_ack_uncertain", "Accepted callbacks whose answer OK may not have heard in time."
+)
+
+logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    received: Received
+    outcome: "asyncio.Future[Outcome]"
+    deadline: float
+
+
+class Journal:
+    """
+    Write callbacks and their events; those that come while a commit is under way share the next one.
+
+    No callback waits for a timer. Each is told what became of it within a second, also when the database hangs, and
+    is never told NEW or REPEATED before that is committed.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._is_running = False
+        self._is_available = True
+        self._has_work = asyncio.Event()
+        self._waiting: deque[_Waiting] = deque()
+        self._writing: Sequence[_Waiting] = ()
+        self._asked_at = 0.0
+        self._uncertain: set[UUID] = set()
+
+    async def record(self, received: Received) -> Outcome:
+        """Write an accepted callback, or look up a refused one, and tell what became of it."""
+        if not self._is_running or len(self._waiting) >= _LONGEST_QUEUE:
+            return Outcome.UNAVAILABLE
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(received, loop.create_future(), loop.time() + _PATIENCE_SECONDS)
+        self._waiting.append(waiting)
+        self._has_work.set()
+        return await waiting.outcome
+
+    def note_ack_uncertain(self, callback_id: UUID) -> None:
+        """Remember that OK may not have heard that this callback was accepted."""
+        self._uncertain.add(callback_id)
+
+    async def save_ack_uncertain(self) -> bool:
+        """Write down what was noted since the last time."""
+        if self._uncertain:
+            noted, self._uncertain = self._uncertain, set()
+            try:
+                async with self._database.transaction() as tx:
+                    await store.save_ack_uncertain(tx, noted, uncertain=True)
+            except BaseException:
+                self._uncertain |= noted
+                raise
+            ACK_UNCERTAIN.inc(len(noted))
+        return False
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        self._is_running = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._write_batches())
+                group.create_task(self._lose_patience())
+        finally:
+            self._is_running = False
+            for waiting in (*self._writing, *self._waiting):
+                self._tell(waiting, Outcome.UNAVAILABLE)
+            self._waiting.clear()
+            if self._connection is not None:
+                self._connection.terminate()
+
+    async def _write_batches(self) -> None:
+        while True:
+            await self._has_work.wait()
+            self._has_work.clear()
+            while self._waiting:
+                size = min(_BATCH, len(self._waiting))
+                self._writing = [self._waiting.popleft() for _ in range(size)]
+                await self._write(self._writing)
+                self._writing = ()
+
+    async def _lose_patience(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            now = loop.time()
+            for waiting in self._writing:
+                if waiting.deadline <= now:
+                    self._tell(waiting, Outcome.UNAVAILABLE)
+            while self._waiting and self._waiting[0].deadline <= now:
+                self._tell(self._waiting.popleft(), Outcome.UNAVAILABLE)
+            if self._writing and self._connection and self._asked_at + _HANGING_SECONDS <= now:
+                # A statement that is cancelled waits for the server's consent; this one may never give it.
+                self._connection.terminate()
+
+    async def _write(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            outcomes = await self._commit([waiting.received for waiting in batch])
+        except Exception as error:
+            if is_unavailable(error):
+                self._note_unavailable(error)
+                outcomes = [Outcome.UNAVAILABLE] * len(batch)
+            elif len(batch) > 1:
+                # One callback that cannot be written must not fail its neighbours.
+                half = len(batch) // 2
+                await self._write(batch[:half])
+                await self._write(batch[half:])
+                return
+            else:
+                logger.exception("callback_not_written", callback_id=str(batch[0].received.identity.id))
+                is_refused = isinstance(error, asyncpg.PostgresError)
+                outcomes = [Outcome.UNWRITABLE if is_refused else Outcome.FAILED]
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            self._tell(waiting, outcome)
+
+    async def _commit(self, batch: Sequence[Received]) -> Sequence[Outcome]:
+        self._asked_at = asyncio.get_running_loop().time()
+        connection = await self._connected()
+        now = await self._clock.now()
+        accepted = first_of_each(batch)
+        in_doubt: set[UUID] = set()
+        try:
+            async with connection.transaction():
+                new = await store.insert_callbacks(connection, accepted.values(), now)
+                written = {callback_id: each for callback_id, each in accepted.items() if callback_id in new}
+                known = {received.identity.id for received in batch} - new
+                stored = await store.load_callbacks(connection, known)
+                settled = settle(batch, written, stored)
+                answered_again = [each for each in stored if stored[each].ack_uncertain]
+                await store.save_ack_uncertain(connection, answered_again, uncertain=False)
+                await store.save_conflicts(connection, settled.conflicts, now)
+                await append(connection, *(each.event for each in written.values() if each.event))
+                in_doubt = new
+        except Exception:
+            self._uncertain |= in_doubt
+            raise
+        self._uncertain -= stored.keys()
+        self._note_written(len(batch), settled.conflicts)
+        return settled.outcomes
+
+    async def _connected(self) -> "asyncpg.Connection[asyncpg.Record]":
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._database.connect()
+        return self._connection
+
+    def _tell(self, waiting: _Waiting, outcome: Outcome) -> None:
+        if not waiting.outcome.done():
+            waiting.outcome.set_result(outcome)
+        elif outcome in (Outcome.NEW, Outcome.REPEATED):
+            # It was told that the database is unavailable, or its caller has gone away.
+            self._uncertain.add(waiting.received.identity.id)
+
+    def _note_written(self, size: int, conflicts: Sequence[Conflict]) -> None:
+        BATCH_SIZE.observe(size)
+        for conflict in conflicts:
+            CONFLICTS.inc()
+            logger.error("callback_conflicted", callback_id=str(conflict.received.identity.id))
+        if not self._is_available:
+            self._is_available = True
+            logger.info("journal_recovered")
+
+    def _note_unavailable(self, error: Exception) -> None:
+        # Once an outage: each of its callbacks would fill the disk.
+        if self._is_available:
+            self._is_available = False
+            logger.error("journal_unavailable", error=repr(error))
+
+
+class RefusalSamples:
+    """Keep the first few refused callbacks of each second, for a person to look at."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._samples: list[Refusal] = []
+
+    def take(self, refusal: Refusal) -> bool:
+        """Keep a refused callback if there are not enough yet; False if it was passed over."""
+        if len(self._samples) >= _REFUSALS:
+            return False
+        self._samples.append(refusal)
+        return True
+
+    async def save(self) -> bool:
+        """Write down the samples; they are lost if that fails."""
+        if self._samples:
+            samples, self._samples = self._samples, []
+            async with self._database.transaction() as tx:
+                await store.save_refusals(tx, samples, await self._clock.now())
+        return False

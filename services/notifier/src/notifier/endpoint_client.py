@@ -1,0 +1,142 @@
+import asyncio
+import socket
+from datetime import timedelta
+from importlib.metadata import version
+from types import TracebackType
+from typing import Final, Self
+from uuid import UUID
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from notifier.domain.address import is_loopback_literal, is_public
+from notifier.domain.delivery import Answer
+from notifier.domain.endpoint import Endpoint
+from okgames.clock import SystemClock
+from okgames.retry import parse_retry_after
+from okgames.webhooks import sign
+
+ANSWER_WITHIN: Final = timedelta(seconds=15)
+
+_KEPT_BYTES: Final = 512
+# Shorter than the 5 s after which common servers hang up, so that no request meets a closing connection.
+_KEEP_ALIVE: Final = 4
+_USER_AGENT: Final = f"okgames/{version('okgames')}"
+
+_AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
+
+
+class AddressRefused(OSError):
+    """The endpoint's address is private, and the configuration does not say allow_private."""
+
+
+class EndpointClient:
+    """
+    Post signed webhooks to the game's servers.
+
+    No redirect is followed, and at most 512 bytes of an answer's body are taken. Addresses are checked at the
+    moment of connecting, so that a name cannot turn to a private address after a check.
+    """
+
+    def __init__(
+        self, *, answer_within: timedelta = ANSWER_WITHIN, resolver: AbstractResolver | None = None
+    ) -> None:
+        self._answer_within = answer_within
+        self._resolver = resolver
+        # Webhooks are signed by the real time also where a simulation moves ours: it is checked by the game's clock.
+        self._clock = SystemClock()
+
+    async def __aenter__(self) -> Self:
+        self._anywhere = self._session(None)
+        self._in_public = self._session(_public_socket)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._anywhere.close()
+        await self._in_public.close()
+
+    async def post(self, endpoint: Endpoint, webhook_id: UUID, body: bytes) -> Answer:
+        """Send a webhook once and return what came of it, whatever that is."""
+        url = URL(endpoint.url)
+        now = await self._clock.now()
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": _USER_AGENT,
+            "webhook-id": str(webhook_id),
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": sign(endpoint.secrets, str(webhook_id), now, body),
+        }
+        trusted = endpoint.allow_private or is_loopback_literal(url.host or "")
+        session = self._anywhere if trusted else self._in_public
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        try:
+            async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+                latency = loop.time() - start
+                beginning = await _beginning(response)
+        except TimeoutError:
+            return _failure(loop.time() - start, f"TimeoutError: no answer within {self._answer_within}")
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            return _failure(loop.time() - start, _text_of(error))
+        asked = response.headers.get("Retry-After")
+        return Answer(
+            status=response.status,
+            latency_ms=round(latency * 1000),
+            beginning=_printable(beginning.decode(errors="replace")),
+            asked_wait=None if asked is None else parse_retry_after(asked, now),
+        )
+
+    def _session(self, socket_factory: "aiohttp.SocketFactoryType | None") -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                keepalive_timeout=_KEEP_ALIVE,
+                socket_factory=socket_factory,
+                resolver=self._resolver,
+            ),
+            timeout=aiohttp.ClientTimeout(
+                total=self._answer_within.total_seconds(), ceil_threshold=float("inf")
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=["Accept", "Accept-Encoding"],
+        )
+
+
+def _public_socket(info: _AddressInfo) -> socket.socket:
+    family, kind, protocol, _, address = info
+    host = str(address[0]).partition("%")[0]
+    if not is_public(host):
+        raise AddressRefused(f"{host} is not a public address and the endpoint has no allow_private")
+    return socket.socket(family, kind, protocol)
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """Read the start of the body; the status counts, even where the rest does not come."""
+    taken = b""
+    try:
+        while len(taken) < _KEPT_BYTES and (chunk := await response.content.read(_KEPT_BYTES - len(taken))):
+            taken += chunk
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return taken
+    if not response.content.at_eof():
+        response.close()
+    return taken
+
+
+def _failure(seconds: float, error: str) -> Answer:
+    return Answer(status=None, latency_ms=round(seconds * 1000), error=_printable(error))
+
+
+def _text_of(error: Exception) -> str:
+    # The text of a ClientResponseError holds the whole URL, where a studio may have put a password.
+    text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    return f"{type(error).__name__}: {text}"[:_KEPT_BYTES]
+
+
+def _printable(text: str) -> str:
+    """Return the text without what the database cannot hold."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

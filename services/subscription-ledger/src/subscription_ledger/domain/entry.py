@@ -1,0 +1,64 @@
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, TypeAlias
+from uuid import UUID
+
+from okgames.events import PaymentReceived, SubscriptionCancelled, SubscriptionPaid, TrialStarted
+from subscription_ledger.domain.subscription import Fact, FactKind
+
+Payment: TypeAlias = PaymentReceived | SubscriptionPaid | TrialStarted | SubscriptionCancelled
+
+
+class EntryKind(StrEnum):
+    PURCHASE = "purchase"
+    TRIAL = "trial"
+    PAYMENT = "payment"
+    CANCELLATION = "cancellation"
+
+
+_KINDS: Final[dict[type[Payment], EntryKind]] = {
+    PaymentReceived: EntryKind.PURCHASE,
+    TrialStarted: EntryKind.TRIAL,
+    SubscriptionPaid: EntryKind.PAYMENT,
+    SubscriptionCancelled: EntryKind.CANCELLATION,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Keep what one callback said: `occurred_at` by OK's clock, `learned_at` by ours."""
+
+    id: UUID
+    application_key: str
+    uid: str
+    product: str
+    kind: EntryKind
+    occurred_at: datetime
+    learned_at: datetime
+    ends_at: datetime | None
+    amount_oks: int | None
+    transaction_id: str | None
+
+    @property
+    def fact(self) -> Fact | None:
+        """What it says of a subscription; None for a one-time purchase."""
+        if self.ends_at is None:
+            return None
+        return Fact(self.id, FactKind(self.kind), self.occurred_at, self.ends_at, self.transaction_id)
+
+
+def entry_of(event: Payment, learned_at: datetime) -> Entry:
+    charge = event if isinstance(event, PaymentReceived | SubscriptionPaid) else None
+    return Entry(
+        id=event.id,
+        application_key=event.application_key,
+        uid=event.uid,
+        product=event.product,
+        kind=_KINDS[type(event)],
+        occurred_at=event.occurred_at,
+        learned_at=learned_at,
+        ends_at=None if isinstance(event, PaymentReceived) else event.ends_at,
+        amount_oks=None if charge is None else charge.amount_oks,
+        transaction_id=None if charge is None else charge.transaction_id,
+    )

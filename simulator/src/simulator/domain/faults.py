@@ -1,0 +1,63 @@
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from simulator.chance import Chance
+from simulator.domain.callbacks import TransactionIds
+
+
+class Fault(StrEnum):
+    """Name what can go wrong; each is also a field of FaultMix, which says how often it does."""
+
+    LOST_ANSWERS = "lost_answers"
+    SLOW = "slow"
+    CONCURRENT_DUPLICATES = "concurrent_duplicates"
+    LATE_DUPLICATES = "late_duplicates"
+    REORDERED = "reordered"
+    WRONG_SIGNATURE = "wrong_signature"
+    UNKNOWN_PARAMETERS = "unknown_parameters"
+    REFUNDS = "refunds"
+    CARD_CHARGES = "card_charges"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Next(_Frozen):
+    """Let a fault happen the next so many times, and then never."""
+
+    next: Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+Rate = Annotated[float, Field(ge=0, le=1)] | Next
+
+
+class FaultMix(_Frozen):
+    """
+    Say how often each fault happens: a probability from 0 to 1, or `{"next": n}`.
+
+    Lost answers and slow calls are drawn for each attempt, all others once for each callback.
+    """
+
+    lost_answers: Rate = 0.0
+    slow: Rate = 0.0
+    slow_seconds: Annotated[float, Field(ge=0, le=60)] = 1.0
+    concurrent_duplicates: Rate = 0.0
+    late_duplicates: Rate = 0.0
+    reordered: Rate = 0.0
+    wrong_signature: Rate = 0.0
+    unknown_parameters: Rate = 0.0
+    transaction_id: TransactionIds = TransactionIds.ABSENT
+    refunds: Rate = 0.0
+    card_charges: Rate = 0.0
+
+    def draw(self, fault: Fault, chance: Chance) -> tuple[bool, "FaultMix"]:
+        """Tell whether a fault happens now, and return the mix that holds from then on."""
+        rate: float | Next = getattr(self, fault)
+        if not isinstance(rate, Next):
+            return chance.of(fault).happens(rate), self
+        if rate.next == 0:
+            return False, self
+        return True, self.model_copy(update={fault.value: Next(next=rate.next - 1)})

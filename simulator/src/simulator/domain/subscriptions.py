@@ -1,0 +1,122 @@
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from okgames.ok_protocol import CallbackAction
+from okgames.settings import Plan
+from simulator.domain.callbacks import Callback
+
+CHARGED_AGAIN_AFTER: Final = timedelta(hours=1)
+"""OK's pages do not say what follows a renewal that failed: here OK charges again after so long."""
+
+CHARGES_AT_MOST: Final = 24
+"""So many failed charges in a row end a subscription, of which no callback tells."""
+
+
+class AlreadySubscribed(Exception):
+    """The player has this subscription."""
+
+
+class NotSubscribed(Exception):
+    """The player does not have this subscription."""
+
+
+class SubscriptionState(StrEnum):
+    TRIAL = "trial"
+    ACTIVE = "active"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """
+    Say how a player's subscription stands at OK.
+
+    `changed_at` is the transaction_time of its latest callback, `charged_at` when OK charges next: None while a
+    charge is under way and when there will be none.
+    """
+
+    state: SubscriptionState
+    since: datetime
+    ends_at: datetime
+    changed_at: datetime
+    charged_at: datetime | None
+    had_trial: bool
+    failed_charges: int = 0
+
+    @property
+    def is_running(self) -> bool:
+        return self.state in {SubscriptionState.TRIAL, SubscriptionState.ACTIVE}
+
+
+def first_action(before: Subscription | None, plan: Plan) -> CallbackAction:
+    """Say how a subscription starts: with a trial, unless there is none or the player had it; or raise."""
+    if before is not None and before.is_running:
+        raise AlreadySubscribed
+    if plan.trial is not None and (before is None or not before.had_trial):
+        return CallbackAction.TRIAL_SUBSCRIPTION
+    return CallbackAction.REG_SUBSCRIPTION
+
+
+def length(action: CallbackAction, plan: Plan) -> timedelta:
+    """Return for how long a trial or a payment lasts."""
+    if action is CallbackAction.TRIAL_SUBSCRIPTION and plan.trial is not None:
+        return plan.trial
+    return plan.period
+
+
+def next_moment(before: Subscription | None, now: datetime) -> datetime:
+    """
+    Return the transaction_time of a subscription's next callback, in whole seconds.
+
+    It is after that of the callback before: the wire tells seconds only, and the game must see which came last.
+    """
+    now = now.replace(microsecond=0)
+    return now if before is None else max(now, before.changed_at + timedelta(seconds=1))
+
+
+def started(before: Subscription | None, callback: Callback, ends_at: datetime) -> Subscription:
+    """Return the subscription after the game has accepted its trial or its first payment."""
+    is_trial = callback.action is CallbackAction.TRIAL_SUBSCRIPTION
+    return Subscription(
+        state=SubscriptionState.TRIAL if is_trial else SubscriptionState.ACTIVE,
+        since=callback.at,
+        ends_at=ends_at,
+        changed_at=callback.at,
+        charged_at=ends_at,
+        had_trial=is_trial or (before is not None and before.had_trial),
+    )
+
+
+def charging(subscription: Subscription, at: datetime) -> Subscription:
+    """Return the subscription while OK charges it."""
+    return replace(subscription, changed_at=at, charged_at=None)
+
+
+def renewed(subscription: Subscription, ends_at: datetime) -> Subscription:
+    """Return the subscription after the game has accepted a renewal; one that was cancelled meanwhile stays so."""
+    ends_at = max(subscription.ends_at, ends_at)
+    if not subscription.is_running:
+        return replace(subscription, ends_at=ends_at)
+    return replace(
+        subscription, state=SubscriptionState.ACTIVE, ends_at=ends_at, charged_at=ends_at, failed_charges=0
+    )
+
+
+def not_renewed(subscription: Subscription, at: datetime) -> Subscription:
+    """Return the subscription after a charge at `at` that the game did not accept."""
+    if not subscription.is_running:
+        return subscription
+    failed_charges = subscription.failed_charges + 1
+    if failed_charges >= CHARGES_AT_MOST:
+        return replace(subscription, state=SubscriptionState.FAILED, failed_charges=failed_charges)
+    return replace(subscription, charged_at=at + CHARGED_AGAIN_AFTER, failed_charges=failed_charges)
+
+
+def cancelled(subscription: Subscription | None, at: datetime) -> Subscription:
+    """Return the subscription after the player has cancelled it; payments stop whether or not the game is told."""
+    if subscription is None or not subscription.is_running:
+        raise NotSubscribed
+    return replace(subscription, state=SubscriptionState.CANCELLED, changed_at=at, charged_at=None)

@@ -1,0 +1,79 @@
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+DOCS = [path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("services/*/README.md"))]
+
+
+def commands(*files: Path) -> list[str]:
+    """Return the lines of all shell blocks, without the variables set in front."""
+    blocks = [block for file in files for block in re.findall(r"```sh\n(.*?)```", file.read_text(), re.DOTALL)]
+    lines = {re.sub(r"^(\w+=\S+ )+", "", line) for block in blocks for line in block.splitlines() if line}
+    return sorted(lines)
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_readme_names_what_a_newcomer_needs() -> None:
+    assert {"make demo", "make test", "make setup"} <= set(commands(ROOT / "README.md"))
+
+
+@pytest.mark.parametrize("command", commands(*DOCS))
+def test_command_of_the_docs_exists(command: str) -> None:
+    program, *arguments = shlex.split(command)
+    match program:
+        case "make":
+            assert set(arguments) <= make_targets()
+        case ".venv/bin/okgames":
+            # With --help at its end the command does nothing but complain of what it does not know.
+            result = subprocess.run(
+                [BIN / "okgames", *arguments, "--help"], capture_output=True, text=True, check=False
+            )
+            assert (0, "") == (result.returncode, result.stderr)
+        case ".venv/bin/pytest":
+            assert [] == [name for name in arguments if "/" in name and not (ROOT / name).exists()]
+        case _:
+            assert "curl" == program
+
+
+@pytest.mark.parametrize("doc", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_link_of_the_docs_leads_to_a_file(doc: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", doc.read_text())
+
+    assert [] == [link for link in links if "://" not in link and not (doc.parent / link).exists()]
+
+
+def test_readme_is_short_enough_to_be_read() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
+
+
+@pytest.mark.parametrize("variable", re.findall(r"`(OKGAMES_\w+)`", (ROOT / "README.md").read_text()))
+def test_variable_of_the_readme_is_a_setting(variable: str) -> None:
+    from okgames.settings import Settings
+
+    assert variable.removeprefix("OKGAMES_").lower() in Settings.model_fields
+
+
+@pytest.mark.parametrize("decision", sorted(ROOT.glob("docs/decisions/0*.md")), ids=lambda path: path.stem)
+def test_decision_has_its_sections_and_stands_in_the_list(decision: Path) -> None:
+    text = decision.read_text()
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    quotes = re.findall(r"^\*\*(.*)\*\*$", text, re.MULTILINE)
+
+    assert ["Context", "Decision", "Consequences", "Alternatives"] == headings
+    assert 1 == len(quotes)
+    assert quotes[0] in (ROOT / "docs/decisions/README.md").read_text()
+
+
+def test_every_event_type_stands_in_the_events_table() -> None:
+    from okgames.events import EVENT_TYPES
+
+    assert [] == [name for name in EVENT_TYPES if f"`{name}`" not in (ROOT / "docs/architecture.md").read_text()]
