@@ -13,7 +13,7 @@ SOURCES = [*ROOT.glob("libs/*/src"), *ROOT.glob("services/*/src"), ROOT / "simul
 SERVICES = sorted(path for path in ROOT.glob("services/*/src/*") if (path / "domain").is_dir())
 
 SERVICE_FILES = re.compile(
-    r"__init__\.py|py\.typed|__main__\.py|service\.py|http\.py|handlers\.py|jobs\.py|store\.py|[a-z]+_client\.py"
+    r"__init__\.py|py\.typed|__main__\.py|service\.py|http\.py|handlers\.py|jobs\.py|store\.py|store/[a-z_]+\.py|[a-z]+_client\.py"
     r"|domain/[a-z_]+\.py|migrations/\d{4}_[a-z0-9_]+\.sql"
 )
 
@@ -75,8 +75,6 @@ def test_contract_is_kept(tree: Path, contract: str) -> None:
 def test_contract_is_seen_to_be_broken(tree: Path, contract: str, file: str, line: str) -> None:
     with (tree / file).open("a") as spoilt:
         spoilt.write(f"\n{line}\n")
-    for module in re.findall(r"(?:callback_gateway|cli)\.(\w+)", line):
-        (tree / "callback_gateway" / f"{module}.py").touch()
 
     result = lint_imports(tree, contract)
 

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from okgames.events import EVENT_TYPES
+from okgames.settings import Settings
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-DOCS = [path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("services/*/README.md"))]
+DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("services/*/README.md")]
 
 
 def commands(*files: Path) -> list[str]:
@@ -57,8 +60,6 @@ def test_readme_is_short_enough_to_be_read() -> None:
 
 @pytest.mark.parametrize("variable", re.findall(r"`(OKGAMES_\w+)`", (ROOT / "README.md").read_text()))
 def test_variable_of_the_readme_is_a_setting(variable: str) -> None:
-    from okgames.settings import Settings
-
     assert variable.removeprefix("OKGAMES_").lower() in Settings.model_fields
 
 
@@ -74,6 +75,4 @@ def test_decision_has_its_sections_and_stands_in_the_list(decision: Path) -> Non
 
 
 def test_every_event_type_stands_in_the_events_table() -> None:
-    from okgames.events import EVENT_TYPES
-
     assert [] == [name for name in EVENT_TYPES if f"`{name}`" not in (ROOT / "docs/architecture.md").read_text()]

@@ -3,6 +3,7 @@ from typing import Annotated, Final, TypeAlias
 import typer
 
 from cli.api import UrlOption, api
+from cli.failures import Failed
 from cli.tables import JsonOption, LimitOption, print_row, print_rows
 
 app: Final = typer.Typer(help="The game's servers: which get webhooks, which are paused, and whether they answer.")
@@ -39,5 +40,8 @@ def resume(endpoint_id: IdArgument, url: UrlOption = None, *, as_json: JsonOptio
 
 @app.command()
 def ping(endpoint_id: IdArgument, url: UrlOption = None, *, as_json: JsonOption = False) -> None:
-    """Send an endpoint a signed webhook of type `ping` and show what it answered."""
-    print_row(api(url).post(f"/v1/endpoints/{endpoint_id}/ping"), as_json=as_json)
+    """Send an endpoint a signed webhook of type `ping`, show what it answered, and fail if that was no success."""
+    answer = api(url).post(f"/v1/endpoints/{endpoint_id}/ping")
+    print_row(answer, as_json=as_json)
+    if not answer["is_success"]:
+        raise Failed("the endpoint did not accept the ping")

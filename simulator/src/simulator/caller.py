@@ -2,14 +2,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Final
 
 import aiohttp
 from yarl import URL
 
 from simulator.domain.attempts import Answer, Silence
-
-_ANSWER_AT_MOST: Final = 64 * 1024
 
 
 class Caller:
@@ -32,7 +29,7 @@ class Caller:
                         response.status,
                         response.headers.get("Invocation-error"),
                         response.content_type,
-                        await response.content.read(_ANSWER_AT_MOST),
+                        await response.read(),
                     )
         except TimeoutError:
             return Silence("no answer in time")
@@ -44,6 +41,6 @@ class Caller:
 async def caller(callback_url: str, timeout: timedelta) -> AsyncIterator[Caller]:
     """Open what the calls go out through, and close it afterwards."""
     # The library would repeat a GET by itself on a connection that it kept and the game has closed.
-    connector = aiohttp.TCPConnector(force_close=True, limit=100)
+    connector = aiohttp.TCPConnector(force_close=True, limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
         yield Caller(session, callback_url, timeout)

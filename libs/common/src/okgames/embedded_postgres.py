@@ -34,12 +34,7 @@ def embedded_postgres(data_dir: Path, *, durable: bool = True, grace: float = 10
     """
     layout = Layout(data_dir.absolute() / "postgres")
     user = _User(layout, durable=durable, grace=grace)
-    try:
-        user.enter()
-    except OSError as error:
-        raise PostgresNotStarted(
-            f"{error.filename or layout.root}: {error.strerror}: set OKGAMES_DATA_DIR to a folder that can be written"
-        ) from error
+    user.enter()
     try:
         yield f"postgresql://okgames@/okgames?host={quote(str(layout.socket.readlink()))}"
     finally:
@@ -83,8 +78,9 @@ class _User:
     def _stop_supervisor(self) -> None:
         deadline = time.monotonic() + _STOP_SECONDS
         is_asked = False
-        while (running := self._supervisor()) is not None and time.monotonic() < deadline:
-            if not is_asked:
+        while self._is_supervised() and time.monotonic() < deadline:
+            running = Running.read(self._layout.supervisor_lock)
+            if running is not None and not is_asked:
                 os.kill(running.pid, signal.SIGTERM)
                 is_asked = True
             time.sleep(0.01)
@@ -99,13 +95,13 @@ class _User:
 
     def _wait_until_running(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while (running := self._supervisor()) is None or not self._accepts_connections(running):
+        while (running := self._running()) is None:
             if time.monotonic() > deadline:
                 raise PostgresNotStarted(f"Postgres did not start within {_START_SECONDS:.0f} s: {self._layout.log}")
-            if running is None:
-                self._start_supervisor()
-            else:
+            if self._is_supervised():
                 time.sleep(0.02)
+            else:
+                self._start_supervisor()
         if self._durable and not running.durable:
             raise PostgresNotStarted(f"{self._layout.root} is in use by one who switched durability off")
 
@@ -128,31 +124,32 @@ class _User:
         if done.returncode != 0:
             raise PostgresNotStarted(done.stderr.strip())
 
-    def _supervisor(self) -> Running | None:
-        """Return what the supervisor tells, or None if there is none."""
-        file = self._layout.open(self._layout.supervisor_lock)
+    def _is_supervised(self) -> bool:
         try:
-            if try_lock(file, fcntl.LOCK_SH):
-                return None
-        finally:
-            os.close(file)
-        return Running.read(self._layout.supervisor_lock)
-
-    def _accepts_connections(self, running: Running) -> bool:
-        # What a predecessor wrote can be there for a moment.
-        if not running.is_ready:
+            with self._layout.supervisor_lock.open() as file:
+                return not try_lock(file.fileno(), fcntl.LOCK_SH)
+        except FileNotFoundError:
             return False
+
+    def _running(self) -> Running | None:
+        """Return what the supervisor tells, if there is one and its Postgres accepts connections."""
+        if not self._is_supervised():
+            return None
+        running = Running.read(self._layout.supervisor_lock)
+        if running is None or not running.is_ready:
+            return None
+        # A new supervisor needs a moment to take back what its killed predecessor told.
         with socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(str(self._layout.socket.readlink() / ".s.PGSQL.5432"))
             except OSError:
-                return False
-        return True
+                return None
+        return running
 
     def _keep_running(self) -> None:
         while not self._leaving.wait(_LOOK_SECONDS):
             try:
-                if self._supervisor() is None:
+                if not self._is_supervised():
                     logger.warning("embedded_postgres_lost", folder=str(self._layout.root))
                     self._start_supervisor()
             except (PostgresNotStarted, OSError) as error:

@@ -59,9 +59,12 @@ class Layout:
 
     def prepare(self) -> None:
         """Make the folder, for its owner alone."""
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.geteuid() == 0 and self.root.stat().st_uid == 0:
-            os.chown(self.root, _unprivileged_uid(), -1)
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.geteuid() == 0 and self.root.stat().st_uid == 0:
+                os.chown(self.root, _unprivileged_uid(), -1)
+        except OSError as error:
+            raise _unusable(error) from error
 
     @property
     def owner(self) -> int:
@@ -70,7 +73,10 @@ class Layout:
 
     def open(self, path: Path) -> int:
         """Open a file of the folder for reading and writing, on behalf of the folder's owner."""
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise _unusable(error) from error
         if os.geteuid() == 0:
             os.fchown(file, self.owner, -1)
         return file
@@ -146,6 +152,12 @@ def _unprivileged_uid() -> int:
         raise PostgresNotStarted(
             f"Postgres refuses to run as root and there is no user {_UNPRIVILEGED}: run okgames as another user"
         ) from error
+
+
+def _unusable(error: OSError) -> PostgresNotStarted:
+    return PostgresNotStarted(
+        f"{error.filename}: {error.strerror}: set OKGAMES_DATA_DIR to a folder that this user may write to"
+    )
 
 
 def _is_private(directory: Path, owner: int) -> bool:

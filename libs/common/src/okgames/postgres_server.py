@@ -38,6 +38,7 @@ class Server:
         self._programs = programs()
         self._prefix = self._unprivileged()
         self._process: subprocess.Popen[bytes] | None = None
+        self._socket_dir: Path | None = None
 
     def start(self) -> None:
         """Start on the data that is there, or on new data, and return when connections are accepted."""
@@ -46,8 +47,6 @@ class Server:
             self._end_orphans(lock)
             if not self._layout.data.exists():
                 self._create_data(lock)
-            # Its process is gone, or the lock would be taken; the number in it may be anybody's by now.
-            (self._layout.data / "postmaster.pid").unlink(missing_ok=True)
             self._process = self._spawn(lock)
         finally:
             os.close(lock)
@@ -67,8 +66,17 @@ class Server:
                 self._process.send_signal(signal.SIGQUIT)
                 self._process.wait()
 
+    def remove_socket_dir(self) -> None:
+        """Leave nothing outside the data's folder, even if that folder is gone."""
+        if self._socket_dir is not None:
+            shutil.rmtree(self._socket_dir, ignore_errors=True)
+
     def _spawn(self, lock: int) -> subprocess.Popen[bytes]:
-        settings = [*_SETTINGS, f"unix_socket_directories={self._layout.socket_dir()}"]
+        self._socket_dir = socket_dir = self._layout.socket_dir()
+        # The processes that wrote these are gone, or the lock would be taken; the numbers in them may be anybody's.
+        for stale in (self._layout.data / "postmaster.pid", *socket_dir.glob(".s.PGSQL.*.lock")):
+            stale.unlink(missing_ok=True)
+        settings = [*_SETTINGS, f"unix_socket_directories={socket_dir}"]
         if not self._durable:
             settings += _NOT_DURABLE
         return subprocess.Popen(  # noqa: S603 - the wheel's program
@@ -159,6 +167,8 @@ class Server:
         prefix += [f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"]
         # Where a folder above the programs is closed to others, Postgres may read past it: better than to open it.
         may_pass = [*prefix, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+        # Otherwise access(2), by which Postgres looks for its programs, leaves that right out.
+        may_pass.append("--securebits=+no_setuid_fixup")
         for candidate in (prefix, may_pass):
             if self._reaches_programs(candidate):
                 return candidate
@@ -169,13 +179,10 @@ class Server:
         )
 
     def _reaches_programs(self, prefix: list[str]) -> bool:
-        probe = [*prefix, str(self._programs / "postgres"), "--version"]
-        return (
-            subprocess.run(  # noqa: S603 - the wheel's program
-                probe, env=_environment(), capture_output=True, check=False
-            ).returncode
-            == 0
-        )
+        # Through a shell: until its first exec, setpriv itself still has root's rights to pass.
+        probe = [*prefix, "/bin/sh", "-c", 'exec "$0" --version', str(self._programs / "postgres")]
+        done = subprocess.run(probe, env=_environment(), capture_output=True, check=False)  # noqa: S603 - as above
+        return done.returncode == 0
 
     def _seen(self, folder: Path) -> str:
         """Return how Postgres names a folder that it is started in: as root, one above it may be closed to its user."""

@@ -65,7 +65,11 @@ class Supervisor:
         """Return when Postgres is stopped: asked to, or after `grace` seconds without a user."""
         unused_since: float | None = None
         try:
-            while not self._asked_to_stop.wait(_LOOK_SECONDS) and self._is_in_place():
+            while not self._asked_to_stop.wait(_LOOK_SECONDS):
+                if not self._is_in_place():
+                    self._stop_server()
+                    self._server.remove_socket_dir()
+                    return
                 if self._server.has_ended():
                     self._start_server()
                 if not try_lock(self._users, fcntl.LOCK_EX):
@@ -75,7 +79,7 @@ class Supervisor:
                 if time.monotonic() - unused_since >= grace:
                     # The lock is kept: who comes now waits until Postgres is gone and starts it anew.
                     self._stop_server()
-                    self._layout.remove_socket_dir()
+                    self._server.remove_socket_dir()
                     return
                 fcntl.flock(self._users, fcntl.LOCK_UN)
         finally:

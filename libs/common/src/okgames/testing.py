@@ -5,6 +5,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
@@ -98,6 +99,14 @@ class DatabaseTemplates:
             migrate(self.url_of(template), migrations)
             self._templates[key] = template
         self._execute(f'create database "{name}" template "{self._templates[key]}"')
+
+    @contextmanager
+    def empty(self) -> Iterator[str]:
+        """Make a database that nothing was applied to."""
+        name = _new_name()
+        self._execute(f'create database "{name}"')
+        yield self.url_of(name)
+        self.drop_database(name)
 
     def url_of(self, name: str) -> str:
         parts = urlsplit(self._url)

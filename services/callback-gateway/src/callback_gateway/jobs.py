@@ -1,4 +1,5 @@
 import asyncio
+import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from callback_gateway import store
+from callback_gateway.domain.callback import Reason
 from callback_gateway.domain.journal import Conflict, Outcome, Received, first_of_each, settle
 from callback_gateway.store import Refusal
 from okgames.clock import Clock
@@ -22,6 +24,8 @@ _PATIENCE_SECONDS: Final = 0.75
 _TICK_SECONDS: Final = 0.05
 _HANGING_SECONDS: Final = 3.0
 _REFUSALS: Final = 5
+_LONGEST_SAMPLE: Final = 2048
+_SIGNATURE: Final = re.compile(r"(^|&)sig=[^&]*")
 
 BATCH_SIZE: Final = Histogram(
     "okgames_callback_batch_size", "Callbacks that shared a commit.", buckets=[2**n for n in range(10)]
@@ -160,15 +164,16 @@ class Journal:
                 known = {received.identity.id for received in batch} - new
                 stored = await store.load_callbacks(connection, known)
                 settled = settle(batch, written, stored)
-                answered_again = [each for each in stored if stored[each].ack_uncertain]
-                await store.save_ack_uncertain(connection, answered_again, uncertain=False)
+                # OK hears the answer now that it did not hear before.
+                heard = [each for each in settled.repeated if each in stored and stored[each].ack_uncertain]
+                await store.save_ack_uncertain(connection, heard, uncertain=False)
                 await store.save_conflicts(connection, settled.conflicts, now)
                 await append(connection, *(each.event for each in written.values() if each.event))
                 in_doubt = new
         except Exception:
             self._uncertain |= in_doubt
             raise
-        self._uncertain -= stored.keys()
+        self._uncertain -= settled.repeated
         self._note_written(len(batch), settled.conflicts)
         return settled.outcomes
 
@@ -208,11 +213,13 @@ class RefusalSamples:
         self._clock = clock
         self._samples: list[Refusal] = []
 
-    def take(self, refusal: Refusal) -> bool:
-        """Keep a refused callback if there are not enough yet; False if it was passed over."""
+    def take(self, reason: Reason, caller: str | None, query: str) -> bool:
+        """Keep a refused callback, or pass it over and return False if there are enough of this second."""
         if len(self._samples) >= _REFUSALS:
             return False
-        self._samples.append(refusal)
+        # What is no UTF-8 cannot be stored as text; nobody needs the signature.
+        text = query[:_LONGEST_SAMPLE].encode(errors="replace").decode()
+        self._samples.append(Refusal(reason, caller, _SIGNATURE.sub(r"\1sig=", text)))
         return True
 
     async def save(self) -> bool:

@@ -61,9 +61,7 @@ async def load_callbacks(tx: Tx, ids: Collection[UUID]) -> dict[UUID, Stored]:
 async def save_ack_uncertain(tx: Tx, ids: Collection[UUID], *, uncertain: bool) -> None:
     """Note of callbacks whether OK may not have heard our answer; ids that are not there are passed over."""
     if ids:
-        await tx.execute(
-            "update callbacks set ack_uncertain = $2 where id = any($1::uuid[])", sorted(ids), uncertain
-        )
+        await tx.execute("update callbacks set ack_uncertain = $2 where id = any($1::uuid[])", sorted(ids), uncertain)
 
 
 async def save_conflicts(tx: Tx, conflicts: Sequence[Conflict], refused_at: datetime) -> None:

@@ -39,9 +39,7 @@ class EndpointClient:
     moment of connecting, so that a name cannot turn to a private address after a check.
     """
 
-    def __init__(
-        self, *, answer_within: timedelta = ANSWER_WITHIN, resolver: AbstractResolver | None = None
-    ) -> None:
+    def __init__(self, *, answer_within: timedelta = ANSWER_WITHIN, resolver: AbstractResolver | None = None) -> None:
         self._answer_within = answer_within
         self._resolver = resolver
         # Webhooks are signed by the real time also where a simulation moves ours: it is checked by the game's clock.
@@ -78,7 +76,9 @@ class EndpointClient:
                 latency = loop.time() - start
                 beginning = await _beginning(response)
         except TimeoutError:
-            return _failure(loop.time() - start, f"TimeoutError: no answer within {self._answer_within}")
+            return _failure(
+                loop.time() - start, f"TimeoutError: no answer within {self._answer_within.total_seconds():g} s"
+            )
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             return _failure(loop.time() - start, _text_of(error))
         asked = response.headers.get("Retry-After")
@@ -97,9 +97,7 @@ class EndpointClient:
                 socket_factory=socket_factory,
                 resolver=self._resolver,
             ),
-            timeout=aiohttp.ClientTimeout(
-                total=self._answer_within.total_seconds(), ceil_threshold=float("inf")
-            ),
+            timeout=aiohttp.ClientTimeout(total=self._answer_within.total_seconds(), ceil_threshold=float("inf")),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=["Accept", "Accept-Encoding"],
@@ -139,4 +137,4 @@ def _text_of(error: Exception) -> str:
 
 def _printable(text: str) -> str:
     """Return the text without what the database cannot hold."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -4,8 +4,10 @@ from itertools import groupby
 from typing import Final
 from uuid import UUID
 
+import asyncpg
+
 from notifier.domain.delivery import Delivered, DeliveryState, delivery_id
-from notifier.domain.endpoint import Endpoint, Health, PauseReason
+from notifier.domain.endpoint import Endpoint, Health, Pause
 from notifier.domain.lane import Attempt, Lane, LaneKey, PendingDelivery, Release
 from notifier.domain.report import AttemptReport, DeliveryReport, EndpointReport, Found, Selection
 from notifier.domain.webhook import Webhook
@@ -32,19 +34,26 @@ async def save_endpoints(tx: Tx, endpoints: Sequence[Endpoint]) -> None:
     )
 
 
-async def save_webhooks(
-    tx: Tx, webhooks: Sequence[Webhook], addressed: Sequence[tuple[Webhook, UUID]], now: datetime
-) -> None:
-    """Keep webhooks and, for each endpoint id that one is addressed to, a pending delivery."""
+async def save_webhooks(tx: Tx, addressed: Sequence[tuple[Webhook, UUID]], now: datetime) -> None:
+    """Keep webhooks and, for each id of an endpoint that one is addressed to, a pending delivery."""
     await tx.execute(
         """
         insert into webhooks (event_id, type, body)
         select * from unnest($1::uuid[], $2::text[], $3::text[])
         on conflict do nothing
         """,
-        *zip(*((webhook.event_id, webhook.type, webhook.body) for webhook in webhooks), strict=True),
+        *zip(*{(webhook.event_id, webhook.type, webhook.body) for webhook, _ in addressed}, strict=True),
     )
-    await open_lanes(tx, {LaneKey(endpoint_id, webhook.uid) for webhook, endpoint_id in addressed}, now)
+    # Updating a lane that is there locks it, so that nobody finds it empty and deletes it meanwhile.
+    await tx.execute(
+        """
+        insert into lanes (endpoint_id, uid, due_at)
+        select *, $3 from unnest($1::uuid[], $2::text[])
+        on conflict (endpoint_id, uid) do update set due_at = lanes.due_at
+        """,
+        *zip(*sorted({LaneKey(endpoint_id, webhook.uid) for webhook, endpoint_id in addressed}), strict=True),
+        now,
+    )
     await tx.execute(
         """
         insert into deliveries (id, endpoint_id, event_id, application_key, uid, created_at)
@@ -54,35 +63,14 @@ async def save_webhooks(
         order by place
         on conflict do nothing
         """,
-        *zip(
-            *(
-                (
-                    delivery_id(webhook.event_id, endpoint_id),
-                    endpoint_id,
-                    webhook.event_id,
-                    webhook.application_key,
-                    webhook.uid,
-                )
-                for webhook, endpoint_id in addressed
-            ),
-            strict=True,
-        ),
+        *zip(*(_delivery_row(webhook, endpoint_id) for webhook, endpoint_id in addressed), strict=True),
         now,
     )
 
 
-async def open_lanes(tx: Tx, keys: Iterable[LaneKey], now: datetime) -> None:
-    """Make sure that lanes exist and lock them; those that are new are due now."""
-    # Updating a lane that is there locks it, so that nobody finds it empty and deletes it meanwhile.
-    await tx.execute(
-        """
-        insert into lanes (endpoint_id, uid, due_at)
-        select *, $3 from unnest($1::uuid[], $2::text[])
-        on conflict (endpoint_id, uid) do update set due_at = lanes.due_at
-        """,
-        *zip(*sorted(keys), strict=True),
-        now,
-    )
+def _delivery_row(webhook: Webhook, endpoint_id: UUID) -> tuple[UUID, UUID, UUID, str, str]:
+    id_ = delivery_id(webhook.event_id, endpoint_id)
+    return id_, endpoint_id, webhook.event_id, webhook.application_key, webhook.uid
 
 
 async def claim_lanes(tx: Tx, room: Mapping[UUID, int], now: datetime, lease: timedelta) -> list[Lane]:
@@ -192,13 +180,13 @@ async def save_health(tx: Tx, endpoint_id: UUID, health: Health) -> None:
     )
 
 
-async def pause_endpoint(tx: Tx, endpoint_id: UUID, reason: PauseReason, at: datetime) -> bool:
+async def pause_endpoint(tx: Tx, endpoint_id: UUID, pause: Pause) -> bool:
     """Give an endpoint no more attempts; False if it is paused already."""
     status = await tx.execute(
         "update endpoints set paused_reason = $2, paused_at = $3 where id = $1 and paused_at is null",
         endpoint_id,
-        reason,
-        at,
+        pause.reason,
+        pause.at,
     )
     return bool(status == "UPDATE 1")
 
@@ -324,7 +312,7 @@ async def find_deliveries(tx: Tx, chosen: Selection, after: int, limit: int) -> 
     """Return chosen deliveries whose positions come after this one, the oldest first."""
     rows = await tx.fetch(
         """
-        select position, id, endpoint_id, uid
+        select position, id
         from deliveries
         where ($1::text is null or application_key = $1)
             and ($2::text is null or uid = $2)
@@ -345,7 +333,7 @@ async def find_deliveries(tx: Tx, chosen: Selection, after: int, limit: int) -> 
         after,
         limit,
     )
-    return [Found(row["position"], row["id"], LaneKey(row["endpoint_id"], row["uid"])) for row in rows]
+    return [Found(*row) for row in rows]
 
 
 async def load_deliveries(tx: Tx, ids: Sequence[UUID]) -> list[DeliveryReport]:
@@ -367,26 +355,30 @@ async def load_deliveries(tx: Tx, ids: Sequence[UUID]) -> list[DeliveryReport]:
         """,
         ids,
     )
-    return [DeliveryReport(*row[:-1], tuple(AttemptReport(*each) for each in row["attempts"])) for row in rows]
+    return [_delivery_report(row) for row in rows]
 
 
-async def resend_deliveries(tx: Tx, found: Sequence[Found], now: datetime) -> None:
+def _delivery_report(row: asyncpg.Record) -> DeliveryReport:
+    attempts = tuple(AttemptReport(*each) for each in row["attempts"])
+    return DeliveryReport(**{**row, "attempts": attempts})
+
+
+async def resend_deliveries(tx: Tx, ids: Sequence[UUID], now: datetime) -> None:
     """Make deliveries pending again, due now, with their schedule from its start."""
-    lanes = sorted({each.lane for each in found})
-    await open_lanes(tx, lanes, now)
     await tx.execute(
         """
-        update lanes
-        set due_at = $3
-        from unnest($1::uuid[], $2::text[]) as opened (endpoint_id, uid)
-        where lanes.endpoint_id = opened.endpoint_id and lanes.uid = opened.uid and lanes.due_at > $3
+        insert into lanes (endpoint_id, uid, due_at)
+        select distinct endpoint_id, uid collate "C", $2::timestamptz
+        from deliveries
+        where id = any ($1::uuid[])
+        order by endpoint_id, uid collate "C"
+        on conflict (endpoint_id, uid) do update set due_at = least(lanes.due_at, excluded.due_at)
         """,
-        *zip(*lanes, strict=True),
+        ids,
         now,
     )
     await tx.execute(
-        "update deliveries set state = 'pending', step = 0, finished_at = null where id = any ($1::uuid[])",
-        [each.id for each in found],
+        "update deliveries set state = 'pending', step = 0, finished_at = null where id = any ($1::uuid[])", ids
     )
 
 

@@ -1,15 +1,149 @@
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
 
 from okgames.clock import Clock
+from okgames.config import Config, Product
 from okgames.database import Tx
-from okgames.events import Event, PaymentReceived, SubscriptionCancelled, WebhookDelivered, WebhookExhausted
+from okgames.events import Event, WebhookDelivered, WebhookExhausted
 from okgames.outbox import append
 from okgames.service import Poisoned
-from okgames.settings import Config, Plan, Product
-from subscription_ledger.domain.entry import Payment, entry_of
+from subscription_ledger.domain.entry import Entry, EntryKind, Payment, entry_of
 from subscription_ledger.domain.player import Player, needs_history
-from subscription_ledger.domain.rewards import SLOTS_AT_ONCE, Grant, Reward, RewardTerms, reward_for
+from subscription_ledger.domain.rewards import SLOTS_AT_ONCE, Grant, Reward, RewardTerms, grant_over, reward_for
 from subscription_ledger.domain.subscription import Fact, Terms
 from subscription_ledger.store import entries, players, rewards, timeline
 from subscription_ledger.store.columns import PlayerKey
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Say what a product of the configuration is; `terms` are None for what is bought once."""
+
+    terms: Terms | None
+    reward: RewardTerms | None
+
+
+Offers: TypeAlias = Mapping[tuple[str, str], Offer]
+Subscribers: TypeAlias = Mapping[PlayerKey, Player]
+
+
+async def on_payments(config: Config, clock: Clock, tx: Tx, events: Sequence[Payment]) -> None:
+    """Enter what OK said, let it change entitlements, and grant the rewards that are due."""
+    now = await clock.now()
+    batch = [entry_of(event, now) for event in events]
+    offers = _offers(config, batch)
+    new = await entries.save_entries(tx, batch)
+    news = [entry for entry in batch if entry.id in new]
+    subscribers = await _learn(tx, offers, news, now)
+    changes = [change for player in subscribers.values() for change in player.changes]
+    grants, due = _rewards(offers, subscribers, news, now)
+    moved = [each for player in subscribers.values() for each in player.covered.values() if each.fact_id not in new]
+
+    await players.save_players(tx, list(subscribers.values()))
+    await players.save_changes(tx, changes, now)
+    await rewards.save_grants(tx, grants)
+    await rewards.move_grants(tx, moved)
+    granted = await rewards.save_rewards(tx, due, now)
+    await append(tx, *changes, *(reward.granted for reward in granted))
+
+
+async def on_deliveries(clock: Clock, tx: Tx, events: Sequence[Event]) -> None:
+    """Keep what became of webhooks, for the timeline."""
+    outcomes = [event for event in events if isinstance(event, WebhookDelivered | WebhookExhausted)]
+    await timeline.save_deliveries(tx, outcomes, await clock.now())
+
+
+def terms_of(product: Product) -> Terms | None:
+    plan = product.subscription
+    return None if plan is None else Terms(plan.tolerance, plan.after_cancel == "until_end")
+
+
+def _offers(config: Config, batch: Iterable[Entry]) -> Offers:
+    """Look products up; what OK charged for and we cannot serve waits as a dead letter for a person."""
+    offers: dict[tuple[str, str], Offer] = {}
+    for entry in batch:
+        key = (entry.application_key, entry.product)
+        if key not in offers:
+            offers[key] = _offer(config, *key)
+        if offers[key].terms is None and entry.kind is not EntryKind.PURCHASE:
+            raise Poisoned(
+                f"{entry.product} of {entry.application_key} has no subscription in the configuration; "
+                "add it, if only for those who have it, and retry"
+            )
+    return offers
+
+
+def _offer(config: Config, application_key: str, code: str) -> Offer:
+    app = config.app(application_key)
+    product = None if app is None else app.product(code)
+    if product is None:
+        raise Poisoned(
+            f"{application_key} has no product {code} in the configuration; add it, if only for those who have it, "
+            "and retry"
+        )
+    reward = product.reward
+    return Offer(
+        terms_of(product),
+        None if reward is None else RewardTerms(reward.item, reward.quantity, reward.every),
+    )
+
+
+async def _learn(tx: Tx, offers: Offers, news: Iterable[Entry], now: datetime) -> Subscribers:
+    """Let players learn what happened to their subscriptions, and let lapse what has come to its end since."""
+    facts = [(entry, fact) for entry in news if (fact := entry.fact) is not None]
+    if not facts:
+        return {}
+    keys = {(entry.application_key, entry.uid) for entry, _ in facts}
+    subscribers = {player.key: player for player in await players.lock_players(tx, keys)}
+    await _load_histories(tx, offers, subscribers, facts)
+    for entry, fact in facts:
+        terms = offers[entry.application_key, entry.product].terms
+        assert terms is not None
+        subscribers[entry.application_key, entry.uid].learn(entry.product, fact, terms)
+    for player in subscribers.values():
+        player.pass_time(now)
+    return subscribers
+
+
+async def _load_histories(
+    tx: Tx, offers: Offers, subscribers: Subscribers, facts: Collection[tuple[Entry, Fact]]
+) -> None:
+    """Load the earlier facts of those subscriptions that can't be carried on from where they stand."""
+    arrived: dict[tuple[str, str, str], list[Fact]] = defaultdict(list)
+    for entry, fact in facts:
+        arrived[entry.application_key, entry.uid, entry.product].append(fact)
+    wanted = []
+    for (application_key, uid, product), new_facts in arrived.items():
+        player, terms = subscribers[application_key, uid], offers[application_key, product].terms
+        assert terms is not None
+        if needs_history(player.standings.get(product), new_facts, terms):
+            player.histories[product] = []
+            wanted.append((application_key, uid, product))
+    new = {fact.id for _, fact in facts}
+    for entry in await entries.load_entries(tx, wanted):
+        known = entry.fact
+        if known is not None and known.id not in new:
+            subscribers[entry.application_key, entry.uid].histories[entry.product].append(known)
+
+
+def _rewards(
+    offers: Offers, subscribers: Subscribers, news: Iterable[Entry], now: datetime
+) -> tuple[list[Grant], list[Reward]]:
+    """Return the grants to keep and the rewards that are due at once."""
+    grants: list[Grant] = []
+    due: list[Reward] = []
+    for entry in news:
+        terms = offers[entry.application_key, entry.product].reward
+        if terms is None or entry.kind is EntryKind.CANCELLATION:
+            continue
+        if terms.every is None or entry.kind is EntryKind.PURCHASE:
+            due.append(reward_for(entry, terms))
+        else:
+            covered = subscribers[entry.application_key, entry.uid].covered[entry.id]
+            grant, first = grant_over(covered, entry, terms, terms.every).take_due(now, SLOTS_AT_ONCE)
+            grants.append(grant)
+            due += first
+    return grants, due

@@ -16,8 +16,15 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
-    """Tell the game of a notice that was put off, or that it has not accepted yet."""
+class Release:
+    """Tell the game of a renewal that was put off, if nothing else has released it meanwhile."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Insist:
+    """Tell the game once more what it has not answered."""
 
     number: int
 
@@ -27,7 +34,6 @@ class Repeat:
     """Make a call again that was answered long ago."""
 
     number: int
-    query: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ class Refund:
     number: int
 
 
-Task: TypeAlias = Charge | Tell | Repeat | Refund
+Task: TypeAlias = Charge | Release | Insist | Repeat | Refund
 
 
 class Agenda:

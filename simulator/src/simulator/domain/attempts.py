@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import orjson
 
@@ -64,9 +64,7 @@ class Policy:
     attempts: int = 3
     interval: timedelta = timedelta(seconds=5)
     timeout: timedelta = timedelta(seconds=5)
-    final: frozenset[int] = frozenset(
-        {ErrorCode.PARAM_SIGNATURE, ErrorCode.CALLBACK_INVALID_PAYMENT, ErrorCode.SYSTEM}
-    )
+    final: frozenset[int] = frozenset({ErrorCode.PARAM_SIGNATURE, ErrorCode.CALLBACK_INVALID_PAYMENT, ErrorCode.SYSTEM})
 
 
 class Conclusion(StrEnum):
@@ -124,8 +122,8 @@ def _is_true(answer: Answer) -> bool:
         except orjson.JSONDecodeError:
             return False
     try:
-        root = ElementTree.fromstring(answer.body)  # noqa: S314 - expat itself refuses entities that explode
-    except ElementTree.ParseError:
+        root = ET.fromstring(answer.body)  # noqa: S314 - expat itself refuses entities that explode
+    except ET.ParseError:
         return False
     # OK's own sample binds the namespace to a prefix that it does not use, so any form of it must do.
     return root.tag.rpartition("}")[2] == _SUCCESS and not len(root) and (root.text or "").strip() == "true"

@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
+from okgames.ok_protocol import CallbackAction
+from simulator.chance import Chance
 from simulator.domain.attempts import Attempt
 from simulator.domain.callbacks import Callback, Player
 from simulator.domain.subscriptions import Subscription
@@ -28,19 +30,26 @@ class Notice:
     """
     Record what OK told the game, or still means to tell, and what it concluded.
 
+    `number` is its place in the books, `chance` what everything about it is drawn from.
     `was_accepted` is what OK cannot know: whether the game ever said true. Where it did and OK gave up, the game
     granted what OK took back.
     """
 
     number: int
+    chance: Chance
     callback: Callback
     purse: Purse
+    is_renewal: bool
     status: NoticeStatus = NoticeStatus.PENDING
     attempts: tuple[Attempt, ...] = ()
 
     @property
     def is_payment(self) -> bool:
         return bool(self.callback.transaction_id)
+
+    @property
+    def is_cancellation(self) -> bool:
+        return self.callback.change is not None and self.callback.change.action is CallbackAction.UNSUBSCRIBE
 
     @property
     def was_accepted(self) -> bool:
@@ -79,12 +88,12 @@ class Books:
     _seen: defaultdict[SubscriptionKey, int] = field(default_factory=lambda: defaultdict(int))
 
     def ordinal(self, player: Player, product: str) -> int:
-        """Count this notice among those of the player's product: the same whatever other players do meanwhile."""
+        """Number the next notice among those of the player's product, whatever other players do meanwhile."""
         self._seen[player, product] += 1
         return self._seen[player, product]
 
-    def open_notice(self, callback: Callback, purse: Purse) -> Notice:
-        notice = Notice(len(self.notices), callback, purse)
+    def open_notice(self, chance: Chance, callback: Callback, purse: Purse, *, is_renewal: bool) -> Notice:
+        notice = Notice(len(self.notices), chance, callback, purse, is_renewal)
         self.notices.append(notice)
         return notice
 

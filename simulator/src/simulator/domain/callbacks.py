@@ -29,12 +29,21 @@ class Player:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """Say what became of a subscription; `ends_at` is its subscriptionEndDate, `trial` the length of a trial."""
+
+    action: CallbackAction
+    ends_at: datetime
+    trial: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Callback:
     """
     Say what OK tells the game: the same on each of its attempts.
 
-    `at` is the transaction_time, in whole seconds as on the wire; `call_id` is in milliseconds since 1970. `action`
-    and `ends_at` are those of a subscription. `extras` are further parameters, which are signed like the others.
+    `at` is the transaction_time, in whole seconds as on the wire; `call_id` is in milliseconds since 1970. `change`
+    is None for a one-time purchase. `extras` are further parameters, which are signed like the others.
     """
 
     player: Player
@@ -43,9 +52,7 @@ class Callback:
     call_id: int
     amount_oks: int
     transaction_id: str | None
-    action: CallbackAction | None = None
-    ends_at: datetime | None = None
-    trial: timedelta | None = None
+    change: Change | None = None
     extras: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -65,8 +72,9 @@ class Callback:
         }
         if self.transaction_id is not None:
             parameters["transaction_id"] = self.transaction_id
-        if self.action is not None and self.ends_at is not None:
-            parameters["extra_attributes"] = format_subscription_attributes(self.action, self.ends_at, zone)
-        if self.trial is not None and self.trial >= _DAY:
-            parameters["trial_days"] = str(self.trial // _DAY)
+        if self.change is not None:
+            action, ends_at, trial = self.change.action, self.change.ends_at, self.change.trial
+            parameters["extra_attributes"] = format_subscription_attributes(action, ends_at, zone)
+            if trial is not None and trial >= _DAY:
+                parameters["trial_days"] = str(trial // _DAY)
         return parameters | dict(self.extras)

@@ -61,3 +61,14 @@ class FaultMix(_Frozen):
         if rate.next == 0:
             return False, self
         return True, self.model_copy(update={fault.value: Next(next=rate.next - 1)})
+
+
+class Mischief:
+    """Hold the mix of faults that is in force."""
+
+    def __init__(self, mix: FaultMix) -> None:
+        self.mix = mix
+
+    def strikes(self, fault: Fault, chance: Chance) -> bool:
+        happens, self.mix = self.mix.draw(fault, chance)
+        return happens

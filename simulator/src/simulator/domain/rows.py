@@ -1,12 +1,13 @@
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Literal
 
 from okgames.ok_protocol import CallbackAction
 from simulator.domain.books import Books, ExtraCalls, Notice, NoticeStatus, Purse
+from simulator.domain.callbacks import Change
 from simulator.domain.subscriptions import SubscriptionState
 
 
@@ -31,10 +32,10 @@ class PaymentRow:
 class NoticeRow:
     """Show one callback of a subscription; `ends_at` is its subscriptionEndDate."""
 
-    action: CallbackAction | None
+    action: CallbackAction
     transaction_id: str | None
     at: datetime
-    ends_at: datetime | None
+    ends_at: datetime
     status: NoticeStatus
     was_accepted: bool
     attempts: int
@@ -96,9 +97,7 @@ def books_page(books: Books) -> BooksPage:
     return BooksPage(
         payments=tuple(_payment(notice) for notice in books.notices if notice.is_payment),
         subscriptions=tuple(
-            _subscription(books, notices)
-            for notices in groups.values()
-            if notices[0].callback.action is not None
+            _subscription(books, notices) for notices in groups.values() if notices[0].callback.change is not None
         ),
         refunds=tuple(_refund(books.notices[entry.notice], entry.at) for entry in books.refunds),
         totals=_totals(books, groups),
@@ -121,7 +120,7 @@ def _payment(notice: Notice) -> PaymentRow:
     return PaymentRow(
         *_key(notice),
         transaction_id=callback.transaction_id,
-        kind="purchase" if callback.action is None else "subscription",
+        kind="purchase" if callback.change is None else "subscription",
         amount_oks=callback.amount_oks,
         charged_to=notice.purse,
         status=notice.status,
@@ -131,13 +130,12 @@ def _payment(notice: Notice) -> PaymentRow:
     )
 
 
-def _notice(notice: Notice) -> NoticeRow:
-    callback = notice.callback
+def _notice(notice: Notice, change: Change) -> NoticeRow:
     return NoticeRow(
-        action=callback.action,
-        transaction_id=callback.transaction_id,
-        at=callback.at,
-        ends_at=callback.ends_at,
+        action=change.action,
+        transaction_id=notice.callback.transaction_id,
+        at=notice.callback.at,
+        ends_at=change.ends_at,
         status=notice.status,
         was_accepted=notice.was_accepted,
         attempts=len(notice.attempts),
@@ -145,14 +143,24 @@ def _notice(notice: Notice) -> NoticeRow:
 
 
 def _subscription(books: Books, notices: Sequence[Notice]) -> SubscriptionRow:
-    subscription = books.subscriptions.get(notices[0].callback.key)
-    return SubscriptionRow(
+    changes = [(notice, notice.callback.change) for notice in notices]
+    row = SubscriptionRow(
         *_key(notices[0]),
-        state=subscription and subscription.state,
-        since=subscription and subscription.since,
-        ends_at=subscription and subscription.ends_at,
-        next_charge_at=subscription and subscription.charged_at,
-        notices=tuple(map(_notice, notices)),
+        state=None,
+        since=None,
+        ends_at=None,
+        next_charge_at=None,
+        notices=tuple(_notice(notice, change) for notice, change in changes if change is not None),
+    )
+    subscription = books.subscriptions.get(notices[0].callback.key)
+    if subscription is None:
+        return row
+    return replace(
+        row,
+        state=subscription.state,
+        since=subscription.since,
+        ends_at=subscription.ends_at,
+        next_charge_at=subscription.charged_at,
     )
 
 
@@ -172,9 +180,7 @@ def _totals(books: Books, groups: dict[_Key, list[Notice]]) -> tuple[TotalRow, .
         refunds[_key(books.notices[entry.notice])] += 1
     rows = []
     for key, notices in groups.items():
-        paid = [
-            notice for notice in notices if notice.is_payment and notice.status is NoticeStatus.COMPLETED
-        ]
+        paid = [notice for notice in notices if notice.is_payment and notice.status is NoticeStatus.COMPLETED]
         rows.append(
             TotalRow(
                 *key,

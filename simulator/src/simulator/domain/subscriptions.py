@@ -5,7 +5,7 @@ from typing import Final
 
 from okgames.ok_protocol import CallbackAction
 from okgames.settings import Plan
-from simulator.domain.callbacks import Callback
+from simulator.domain.callbacks import Change
 
 CHARGED_AGAIN_AFTER: Final = timedelta(hours=1)
 """OK's pages do not say what follows a renewal that failed: here OK charges again after so long."""
@@ -51,20 +51,13 @@ class Subscription:
         return self.state in {SubscriptionState.TRIAL, SubscriptionState.ACTIVE}
 
 
-def first_action(before: Subscription | None, plan: Plan) -> CallbackAction:
-    """Say how a subscription starts: with a trial, unless there is none or the player had it; or raise."""
+def start(before: Subscription | None, plan: Plan, at: datetime) -> Change:
+    """Say how a subscription starts: with the trial, unless there is none or the player had it; or raise."""
     if before is not None and before.is_running:
         raise AlreadySubscribed
     if plan.trial is not None and (before is None or not before.had_trial):
-        return CallbackAction.TRIAL_SUBSCRIPTION
-    return CallbackAction.REG_SUBSCRIPTION
-
-
-def length(action: CallbackAction, plan: Plan) -> timedelta:
-    """Return for how long a trial or a payment lasts."""
-    if action is CallbackAction.TRIAL_SUBSCRIPTION and plan.trial is not None:
-        return plan.trial
-    return plan.period
+        return Change(CallbackAction.TRIAL_SUBSCRIPTION, at + plan.trial, plan.trial)
+    return Change(CallbackAction.REG_SUBSCRIPTION, at + plan.period)
 
 
 def next_moment(before: Subscription | None, now: datetime) -> datetime:
@@ -77,15 +70,15 @@ def next_moment(before: Subscription | None, now: datetime) -> datetime:
     return now if before is None else max(now, before.changed_at + timedelta(seconds=1))
 
 
-def started(before: Subscription | None, callback: Callback, ends_at: datetime) -> Subscription:
-    """Return the subscription after the game has accepted its trial or its first payment."""
-    is_trial = callback.action is CallbackAction.TRIAL_SUBSCRIPTION
+def started(before: Subscription | None, at: datetime, change: Change) -> Subscription:
+    """Return the subscription after the game has accepted its trial or its first payment of that time."""
+    is_trial = change.action is CallbackAction.TRIAL_SUBSCRIPTION
     return Subscription(
         state=SubscriptionState.TRIAL if is_trial else SubscriptionState.ACTIVE,
-        since=callback.at,
-        ends_at=ends_at,
-        changed_at=callback.at,
-        charged_at=ends_at,
+        since=at,
+        ends_at=change.ends_at,
+        changed_at=at,
+        charged_at=change.ends_at,
         had_trial=is_trial or (before is not None and before.had_trial),
     )
 
@@ -95,14 +88,12 @@ def charging(subscription: Subscription, at: datetime) -> Subscription:
     return replace(subscription, changed_at=at, charged_at=None)
 
 
-def renewed(subscription: Subscription, ends_at: datetime) -> Subscription:
+def renewed(subscription: Subscription, change: Change) -> Subscription:
     """Return the subscription after the game has accepted a renewal; one that was cancelled meanwhile stays so."""
-    ends_at = max(subscription.ends_at, ends_at)
+    ends_at = max(subscription.ends_at, change.ends_at)
     if not subscription.is_running:
         return replace(subscription, ends_at=ends_at)
-    return replace(
-        subscription, state=SubscriptionState.ACTIVE, ends_at=ends_at, charged_at=ends_at, failed_charges=0
-    )
+    return replace(subscription, state=SubscriptionState.ACTIVE, ends_at=ends_at, charged_at=ends_at, failed_charges=0)
 
 
 def not_renewed(subscription: Subscription, at: datetime) -> Subscription:

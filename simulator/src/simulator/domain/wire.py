@@ -1,6 +1,6 @@
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 from okgames.ok_protocol import sign
 from simulator.chance import Chance
@@ -18,14 +18,14 @@ _UNKNOWN: Final = (
 
 def signed_query(parameters: Mapping[str, str], secret: str, chance: Chance) -> str:
     """Write a query as OK may: any order, `sig` anywhere, spaces as `%20` or as `+`."""
-    return _encoded(parameters | {"sig": sign(parameters, secret)}, chance)
+    return _encoded({**parameters, "sig": sign(parameters, secret)}, chance)
 
 
 def forged_query(parameters: Mapping[str, str], chance: Chance) -> str:
     """Write a query as one who does not know the secret may: with a wrong signature, an empty one or none."""
     wrong = sign(parameters, f"guessed {chance.between(0, 1)}")
     forgeries: tuple[dict[str, str], ...] = ({"sig": wrong}, {"sig": wrong.upper()}, {"sig": ""}, {})
-    return _encoded(parameters | chance.one_of(forgeries), chance)
+    return _encoded({**parameters, **chance.one_of(forgeries)}, chance)
 
 
 def unknown_parameters(chance: Chance) -> tuple[tuple[str, str], ...]:
@@ -34,9 +34,7 @@ def unknown_parameters(chance: Chance) -> tuple[tuple[str, str], ...]:
 
 
 def _encoded(parameters: Mapping[str, str], chance: Chance) -> str:
-    encode = chance.one_of((_percent, quote_plus))
-    return "&".join(f"{encode(key)}={encode(value)}" for key, value in chance.shuffled(parameters.items()))
-
-
-def _percent(text: str) -> str:
-    return quote(text, safe="")
+    query = "&".join(
+        f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in chance.shuffled(parameters.items())
+    )
+    return query.replace("%20", "+") if chance.happens(0.5) else query

@@ -1,27 +1,29 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
-from callback_gateway.domain.callback import Identity
-from callback_gateway.domain.verdict import PaymentEvent
+from callback_gateway.domain.callback import Identity, Reason
+from callback_gateway.domain.verdict import Accepted, PaymentEvent, Refused, Verdict
+from okgames.ok_protocol import ErrorCode
 
 
-class Outcome(Enum):
-    """Say what became of a callback that was brought to the journal."""
+class Outcome(StrEnum):
+    """Say what became of a callback; these are also the values of a metric's label."""
 
-    NEW = auto()
-    REPEATED = auto()
-    """The journal has it already, with the same content."""
-    CONFLICTING = auto()
-    """The journal has it already, with another content."""
-    ABSENT = auto()
-    """It was refused and only looked up, and the journal does not have it."""
-    UNAVAILABLE = auto()
-    """The database did not answer in time, so that nobody knows whether it was written."""
-    UNWRITABLE = auto()
+    NEW = "new"
+    REPEATED = "repeated"
+    """The journal had it already, with the same content."""
+    CONFLICTING = "conflicting"
+    """The journal had it already, with another content."""
+    REFUSED = "refused"
+    """It is not believed, and never was."""
+    UNAVAILABLE = "unavailable"
+    """The database did not answer in time, and nobody knows whether it was written."""
+    UNWRITABLE = "unwritable"
     """The database does not take it, and would not at another time."""
-    FAILED = auto()
+    FAILED = "failed"
     """The fault is in our code."""
 
 
@@ -33,6 +35,14 @@ class Received:
     event: PaymentEvent | None
     query: str
     caller: str | None
+
+
+def to_journal(verdict: Verdict, query: str, caller: str | None) -> Received | None:
+    """Return what the journal is to be asked; None if it cannot have this callback."""
+    identity = verdict.identity
+    if identity is None:
+        return None
+    return Received(identity, verdict.event if isinstance(verdict, Accepted) else None, query, caller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +75,14 @@ class Settled:
     """Hold what became of a batch, each outcome at the place of its callback."""
 
     outcomes: Sequence[Outcome]
+    repeated: frozenset[UUID]
     conflicts: Sequence[Conflict]
 
 
-def settle(
-    batch: Sequence[Received], written: Mapping[UUID, Received], stored: Mapping[UUID, Stored]
-) -> Settled:
+def settle(batch: Sequence[Received], written: Mapping[UUID, Received], stored: Mapping[UUID, Stored]) -> Settled:
     """Compare a batch with what was written of it just now and with what had been stored before."""
     outcomes: list[Outcome] = []
+    repeated: set[UUID] = set()
     conflicts: list[Conflict] = []
     for received in batch:
         callback_id, content = received.identity.id, received.identity.content
@@ -81,18 +91,32 @@ def settle(
             continue
         known = _known_content(callback_id, written, stored)
         if known is None:
-            outcomes.append(Outcome.ABSENT)
+            outcomes.append(Outcome.REFUSED)
         elif known == content:
             outcomes.append(Outcome.REPEATED)
+            repeated.add(callback_id)
         else:
             outcomes.append(Outcome.CONFLICTING)
             conflicts.append(Conflict(received, known))
-    return Settled(outcomes, conflicts)
+    return Settled(outcomes, frozenset(repeated), conflicts)
 
 
-def _known_content(
-    callback_id: UUID, written: Mapping[UUID, Received], stored: Mapping[UUID, Stored]
-) -> str | None:
+def _known_content(callback_id: UUID, written: Mapping[UUID, Received], stored: Mapping[UUID, Stored]) -> str | None:
     if callback_id in written:
         return written[callback_id].identity.content
     return stored[callback_id].content if callback_id in stored else None
+
+
+def refusal(verdict: Verdict, outcome: Outcome) -> Reason | None:
+    """Return why the callback is refused; None where it is accepted, or where the cause is with us."""
+    if outcome is Outcome.CONFLICTING:
+        return Reason.CONFLICT
+    return verdict.reason if outcome is Outcome.REFUSED and isinstance(verdict, Refused) else None
+
+
+FAULTS: Final[Mapping[Outcome, ErrorCode]] = {
+    Outcome.UNAVAILABLE: ErrorCode.SERVICE,
+    Outcome.UNWRITABLE: ErrorCode.SYSTEM,
+    Outcome.FAILED: ErrorCode.UNKNOWN,
+}
+"""What OK is answered with where the cause is with us."""

@@ -5,7 +5,7 @@ from typing import Final
 from callback_gateway.domain.callback import Callback, Identity, Reason, Unacceptable, read_callback
 from callback_gateway.domain.callers import Address, is_within
 from okgames.events import PaymentReceived, SubscriptionCancelled, SubscriptionPaid, TrialStarted
-from okgames.ok_protocol import CallbackAction, Query, parse_amount, verify
+from okgames.ok_protocol import CallbackAction, ErrorCode, Query, parse_amount, verify
 from okgames.settings import App, Product
 
 PaymentEvent = PaymentReceived | SubscriptionPaid | TrialStarted | SubscriptionCancelled
@@ -71,6 +71,11 @@ def judge(query: Query, game: Game, *, caller_is_listed: bool) -> Verdict:
         return _accept(callback, game)
     except Unacceptable as unacceptable:
         return Refused(unacceptable.reason, identity)
+
+
+def is_signed(verdict: Verdict) -> bool:
+    """Tell whether the callback came from one who knows a secret."""
+    return isinstance(verdict, Accepted) or verdict.reason.code is not ErrorCode.PARAM_SIGNATURE
 
 
 def _unproven(query: Query) -> Refused:

@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -5,6 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from notifier.domain.delivery import Answer
+from okgames.events import EndpointPaused, derive_id
 
 PAUSE_AFTER: Final = timedelta(hours=12)
 PAUSE_AFTER_FAILURES: Final = 10
@@ -26,6 +28,11 @@ class Endpoint:
         return "*" in self.events or webhook_type in self.events
 
 
+def endpoint_id(application_key: str, url: str) -> UUID:
+    """Return the id of a game's endpoint."""
+    return derive_id("endpoint", application_key, url)
+
+
 class PauseReason(StrEnum):
     GONE = "gone"
     """The endpoint answered 410: it wants no more webhooks."""
@@ -33,6 +40,12 @@ class PauseReason(StrEnum):
     """Nothing has succeeded for long."""
     OPERATOR = "operator"
     """A person paused it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    reason: PauseReason
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +62,35 @@ class Health:
         return Health(self.failing_since or at, self.consecutive_failures + 1)
 
 
-def decide_pause(health: Health, answer: Answer, at: datetime) -> PauseReason | None:
-    """Say why an endpoint must be paused after this answer, None if it need not be."""
+def decide_pause(health: Health, answer: Answer, at: datetime) -> Pause | None:
+    """Say whether an endpoint of this health, which counts the answer already, must be paused after the answer."""
     if answer.is_gone:
-        return PauseReason.GONE
+        return Pause(PauseReason.GONE, at)
     if (
         health.failing_since is not None
         and at - health.failing_since >= PAUSE_AFTER
         and health.consecutive_failures >= PAUSE_AFTER_FAILURES
     ):
-        return PauseReason.FAILING
+        return Pause(PauseReason.FAILING, at)
     return None
+
+
+def judge(health: Health, answers: Iterable[tuple[Answer, datetime]]) -> tuple[Health, Pause | None]:
+    """Return an endpoint's health after answers in the order of their times, and the first pause due to them."""
+    pause = None
+    for answer, at in answers:
+        health = health.after(answer, at)
+        pause = pause or decide_pause(health, answer, at)
+    return health, pause
+
+
+def paused_event(endpoint_id: UUID, application_key: str, url: str, pause: Pause) -> EndpointPaused:
+    """Return the event that says that an endpoint was paused."""
+    return EndpointPaused(
+        id=derive_id("endpoint paused", endpoint_id, pause.at.isoformat()),
+        occurred_at=pause.at,
+        application_key=application_key,
+        endpoint_id=endpoint_id,
+        url=url,
+        reason=pause.reason,
+    )

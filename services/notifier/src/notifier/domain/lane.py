@@ -3,7 +3,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from notifier.domain.delivery import Answer, Outcome
+from notifier.domain.delivery import Answer, Delivered, Outcome
+from okgames.events import WebhookDelivered, WebhookExhausted, derive_id
 
 
 class LaneKey(NamedTuple):
@@ -54,3 +55,24 @@ class Release:
 
     lane: Lane
     due_at: datetime
+
+
+def finished_event(attempt: Attempt, application_key: str, attempts: int) -> WebhookDelivered | WebhookExhausted:
+    """Return the event that says that a delivery ended with its attempt number `attempts`."""
+    delivery, status = attempt.delivery, attempt.answer.status
+    kind = WebhookDelivered if isinstance(attempt.outcome, Delivered) else WebhookExhausted
+    return kind.model_validate(
+        {
+            # A delivery that is sent again ends again.
+            "id": derive_id("delivery finished", delivery.id, attempts),
+            "occurred_at": attempt.at,
+            "application_key": application_key,
+            "uid": attempt.lane.key.uid,
+            "delivery_id": delivery.id,
+            "endpoint_id": attempt.lane.key.endpoint_id,
+            "event_id": delivery.event_id,
+            "webhook_type": delivery.type,
+            "attempts": attempts,
+            "status": status,
+        }
+    )

@@ -4,7 +4,6 @@ from uuid import UUID
 
 from notifier.domain.delivery import DeliveryState
 from notifier.domain.endpoint import PauseReason
-from notifier.domain.lane import LaneKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +57,10 @@ class EndpointReport:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Name a delivery, its place among all, and the lane that it goes in."""
+    """Name a delivery and its place among all."""
 
     position: int
     id: UUID
-    lane: LaneKey
 
 
 @dataclass(frozen=True, slots=True)

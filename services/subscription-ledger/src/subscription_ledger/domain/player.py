@@ -49,7 +49,8 @@ class Player:
     Learn what happened to one player's subscriptions, and collect what the game has to hear.
 
     `histories` holds all earlier facts of the subscriptions that `needs_history` names, and none of any other
-    known one. `covered` is what the facts learned here have changed.
+    known one. `covered` is the time that the facts learned here cover or have moved; `touched` are the products whose
+    standing is another than before.
     """
 
     application_key: str
@@ -59,6 +60,7 @@ class Player:
     histories: dict[str, list[Fact]] = field(default_factory=dict)
     changes: list[EntitlementChanged] = field(default_factory=list)
     covered: dict[UUID, Coverage] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -131,6 +133,7 @@ class Player:
         before = None if known is None else entitlement(product, known.subscription, known.told_at)
         after = entitlement(product, standing.subscription, standing.told_at)
         self.standings[product] = standing
+        self.touched.add(product)
         changed = change(before, after)
         if changed is None:
             return

@@ -3,20 +3,17 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from okgames.events import (
-    Event,
-    PaymentReceived,
-    RewardGranted,
-    RewardReason,
-    SubscriptionPaid,
-    TrialStarted,
-    derive_id,
-)
+from okgames.events import RewardGranted, RewardReason, derive_id
+from subscription_ledger.domain.coverage import Coverage
+from subscription_ledger.domain.entry import Entry, EntryKind
 
-_REASONS: Final[dict[type[Event], RewardReason]] = {
-    PaymentReceived: RewardReason.PURCHASE,
-    SubscriptionPaid: RewardReason.PAYMENT,
-    TrialStarted: RewardReason.TRIAL,
+SLOTS_AT_ONCE: Final = 5
+"""Rewards that one grant gives in one transaction; more that are due follow in the next."""
+
+_REASONS: Final = {
+    EntryKind.PURCHASE: RewardReason.PURCHASE,
+    EntryKind.PAYMENT: RewardReason.PAYMENT,
+    EntryKind.TRIAL: RewardReason.TRIAL,
 }
 
 
@@ -37,22 +34,22 @@ class Reward:
     granted: RewardGranted
 
 
-def reward_for(event: PaymentReceived | SubscriptionPaid | TrialStarted, terms: RewardTerms) -> Reward:
+def reward_for(entry: Entry, terms: RewardTerms) -> Reward:
     """Return the one reward that a payment or the start of a trial gives."""
-    reward_id = derive_id("reward", event.id, 0)
+    reward_id = derive_id("reward", entry.id, 0)
     return Reward(
-        event.id,
+        entry.id,
         RewardGranted(
             id=reward_id,
-            occurred_at=event.occurred_at,
-            application_key=event.application_key,
-            uid=event.uid,
+            occurred_at=entry.occurred_at,
+            application_key=entry.application_key,
+            uid=entry.uid,
             reward_id=reward_id,
-            product=event.product,
+            product=entry.product,
             item=terms.item,
             quantity=terms.quantity,
-            reason=_REASONS[type(event)],
-            transaction_id=None if isinstance(event, TrialStarted) else event.transaction_id,
+            reason=_REASONS[entry.kind],
+            transaction_id=entry.transaction_id,
         ),
     )
 
@@ -110,3 +107,20 @@ class Grant:
                 transaction_id=self.transaction_id,
             ),
         )
+
+
+def grant_over(covered: Coverage, entry: Entry, terms: RewardTerms, every: timedelta) -> Grant:
+    """Owe the rewards of the time that a trial or payment covers."""
+    return Grant(
+        fact_id=entry.id,
+        application_key=entry.application_key,
+        uid=entry.uid,
+        product=entry.product,
+        item=terms.item,
+        quantity=terms.quantity,
+        transaction_id=entry.transaction_id,
+        starts_at=covered.starts_at,
+        ends_at=covered.ends_at,
+        every=every,
+        granted=0,
+    )

@@ -1,4 +1,4 @@
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import asyncpg
@@ -103,8 +103,8 @@ async def find_reached(tx: Tx, wanted: Collection[tuple[str, str, int]]) -> list
     return [(row["application_key"], row["uid"], row["version"]) for row in rows]
 
 
-async def save_players(tx: Tx, players: Sequence[Player], products: Mapping[PlayerKey, Collection[str]]) -> None:
-    """Keep where these players stand; of subscriptions only those named in `products`."""
+async def save_players(tx: Tx, players: Sequence[Player]) -> None:
+    """Keep where these players stand now."""
     if not players:
         return
     await tx.execute(
@@ -147,7 +147,7 @@ async def save_players(tx: Tx, players: Sequence[Player], products: Mapping[Play
                 standing.told_at,
             )
             for each in players
-            for product in products[each.key]
+            for product in sorted(each.touched)
             for standing in [each.standings[product]]
         ),
     )

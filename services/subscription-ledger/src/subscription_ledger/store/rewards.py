@@ -85,6 +85,8 @@ async def claim_due_grants(tx: Tx, now: datetime, limit: int) -> list[Grant]:
 
 async def save_granted(tx: Tx, grants: Sequence[Grant]) -> None:
     """Keep how many rewards these grants have given."""
+    if not grants:
+        return
     await tx.execute(
         """
         update grants

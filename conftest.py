@@ -1,0 +1,20 @@
+import hypothesis
+import pytest
+
+# A machine that is busy with Postgres says nothing about the code by being slow.
+hypothesis.settings.register_profile("test", deadline=None)
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=3_000)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="Run fault and property tests at their full counts.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("soak" if config.getoption("soak") else "test")
+
+
+@pytest.fixture(scope="session")
+def soak(pytestconfig: pytest.Config) -> bool:
+    """Whether tests should run at their full counts."""
+    return bool(pytestconfig.getoption("soak"))

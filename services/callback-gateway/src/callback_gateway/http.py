@@ -1,0 +1,113 @@
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import structlog
+from aiohttp import hdrs, web
+from prometheus_client import Counter
+
+from callback_gateway.domain.callback import Reason
+from callback_gateway.domain.callers import Address, Network, caller_of
+from callback_gateway.domain.journal import FAULTS, Outcome, refusal, to_journal
+from callback_gateway.domain.verdict import Game, is_signed, judge, judge_nameless
+from callback_gateway.jobs import Journal, RefusalSamples
+from okgames.ok_protocol import AnswerFormat, ErrorCode, Query, parse_query, reply
+
+_OK_WAITS_SECONDS: Final = 5.0
+_CALLERS_LOGGED: Final = 1000
+
+ANSWERED: Final = Counter("okgames_callbacks", "Callbacks answered.", ["outcome"])
+REFUSED: Final = Counter("okgames_callbacks_refused", "Callbacks refused.", ["code", "reason"])
+UNLISTED: Final = Counter("okgames_callbacks_from_unlisted_callers", "Callbacks from unexpected addresses.")
+
+# A label's child is looked up once, not with each callback.
+_ANSWERED: Final = {outcome: ANSWERED.labels(outcome.value) for outcome in Outcome}
+_REFUSED: Final = {reason: REFUSED.labels(int(reason.code), reason.value) for reason in Reason}
+
+logger = structlog.get_logger()
+
+
+class Callbacks:
+    """Answer OK's callbacks, of all games at one address."""
+
+    def __init__(
+        self,
+        games: Sequence[Game],
+        trusted_proxies: Sequence[Network],
+        journal: Journal,
+        refusal_samples: RefusalSamples,
+    ) -> None:
+        self._games: Mapping[bytes, Game] = {game.app.application_key.encode(): game for game in games}
+        self._trusted_proxies = trusted_proxies
+        self._journal = journal
+        self._refusal_samples = refusal_samples
+        self._callers_logged: set[Address | None] = set()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer one callback, always with status 200; `true` only for what is in the journal."""
+        # As it came: what was decoded before would be decoded twice, and hashed wrongly.
+        raw = request.raw_path.partition("?")[2]
+        query = parse_query(raw)
+        game = self._games.get(query.first(b"application_key") or b"")
+        try:
+            error = await self._decide(request, raw, query, game)
+        except Exception:
+            logger.exception("callback_failed")
+            _ANSWERED[Outcome.FAILED].inc()
+            error = ErrorCode.UNKNOWN
+        return _response(game.app.answers if game else "xml", error)
+
+    async def _decide(self, request: web.Request, raw: str, query: Query, game: Game | None) -> ErrorCode | None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _OK_WAITS_SECONDS
+        caller = self._caller(request)
+        if game is None:
+            verdict = judge_nameless(query, self._games.values())
+        else:
+            is_listed = game.lists(caller)
+            verdict = judge(query, game, caller_is_listed=is_listed)
+            if not is_listed and is_signed(verdict):
+                self._note_unlisted(caller, game)
+        received = to_journal(verdict, raw, str(caller) if caller else None)
+        outcome = await self._journal.record(received) if received else Outcome.REFUSED
+        _ANSWERED[outcome].inc()
+        if received and outcome in (Outcome.NEW, Outcome.REPEATED):
+            if request.transport is None or loop.time() > deadline:
+                self._journal.note_ack_uncertain(received.identity.id)
+            return None
+        reason = refusal(verdict, outcome)
+        if reason is None:
+            return FAULTS[outcome]
+        self._note_refused(reason, caller, raw)
+        return reason.code
+
+    def _caller(self, request: web.Request) -> Address | None:
+        if not self._trusted_proxies:
+            return caller_of(request.remote, (), ())
+        forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
+        return caller_of(request.remote, forwarded, self._trusted_proxies)
+
+    def _note_unlisted(self, caller: Address | None, game: Game) -> None:
+        UNLISTED.inc()
+        if caller not in self._callers_logged and len(self._callers_logged) < _CALLERS_LOGGED:
+            self._callers_logged.add(caller)
+            logger.warning("caller_not_listed", caller=str(caller), application_key=game.app.application_key)
+
+    def _note_refused(self, reason: Reason, caller: Address | None, raw: str) -> None:
+        _REFUSED[reason].inc()
+        is_sampled = self._refusal_samples.take(reason, str(caller) if caller else None, raw)
+        if is_sampled and reason.code is ErrorCode.CALLBACK_INVALID_PAYMENT:
+            # OK signed it, so that it is most likely our catalogue that is wrong, and a player lost a purchase.
+            logger.warning("callback_refused", reason=reason.value)
+
+
+def _headers(form: AnswerFormat, error: ErrorCode | None) -> Mapping[str, str]:
+    headers = {hdrs.CONTENT_TYPE: reply(form, error).content_type}
+    return headers if error is None else headers | {"Invocation-error": str(int(error))}
+
+
+_HEADERS: Final = {(form, error): _headers(form, error) for form in ("xml", "json") for error in (None, *ErrorCode)}
+
+
+def _response(form: AnswerFormat, error: ErrorCode | None) -> web.Response:
+    return web.Response(body=reply(form, error).body, headers=_HEADERS[form, error])

@@ -1,0 +1,257 @@
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+from uuid import UUID
+
+import structlog
+from aiohttp.abc import AbstractResolver
+
+from notifier import store
+from notifier.domain.delivery import Answer, Delivered, EndpointGone, decide_outcome
+from notifier.domain.endpoint import Endpoint, judge, paused_event
+from notifier.domain.lane import Attempt, Lane, LaneKey, Release, finished_event
+from notifier.domain.webhook import ping_body
+from notifier.endpoint_client import ANSWER_WITHIN, EndpointClient
+from okgames.clock import Clock
+from okgames.database import Database, Tx, is_unavailable
+from okgames.events import EndpointPaused, Event, derive_id
+from okgames.outbox import append
+from okgames.retry import Exhausted, RetryAt
+
+_LANES_AT_ONCE: Final = 256
+_MOST_OF_ONE_ENDPOINT: Final = 64
+_LEAST_OF_ONE_ENDPOINT: Final = 4
+_LONGEST_WAIT: Final = 1.0
+"""Seconds after which the database is asked for due lanes, should nobody have said that there are any."""
+
+logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A lane with the time of its claim, by the clock and by the event loop."""
+
+    lane: Lane
+    clock_time: datetime
+    loop_time: float
+
+
+class Courier:
+    """
+    Bring pending deliveries to the game's servers.
+
+    Three tasks work side by side: `feed` leases lanes that are due, `send` makes the attempts, those of one lane one
+    after the other, and `record` keeps what came of them, many in one transaction. Each endpoint has a share of its
+    own in what goes on at once, so that one that hangs takes nothing from the others.
+
+    No attempt begins that could outlast its lease, so two processes never work on one lane at the same time.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        endpoints: Sequence[Endpoint],
+        *,
+        answer_within: timedelta = ANSWER_WITHIN,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
+        self._answer_within = answer_within
+        self._resolver = resolver
+        self._lease = 2 * answer_within
+        # What is left of the lease after the last attempt is for recording it.
+        self._begin_within = answer_within.total_seconds() * 2 / 3
+        share = _LANES_AT_ONCE // max(1, len(endpoints))
+        self._share = max(_LEAST_OF_ONE_ENDPOINT, min(share, _MOST_OF_ONE_ENDPOINT))
+        self._busy = dict.fromkeys(self._endpoints, 0)
+        self._claims: asyncio.Queue[_Claim] = asyncio.Queue()
+        self._unrecorded: set[LaneKey] = set()
+        self._attempts: list[Attempt] = []
+        self._releases: list[Release] = []
+        self._news = asyncio.Event()
+        self._results = asyncio.Event()
+        self._recording = asyncio.Lock()
+        self._more_is_due = False
+
+    async def wake(self) -> bool:
+        """Look for due lanes at once: something was added, or the clock was moved."""
+        self._news.set()
+        return False
+
+    async def feed(self) -> None:
+        """Make the endpoints known, then lease lanes as they fall due, until cancelled."""
+        async with self._database.transaction() as tx:
+            await store.save_endpoints(tx, list(self._endpoints.values()))
+        while True:
+            self._news.clear()
+            wait = await self._claim()
+            try:
+                await asyncio.wait_for(self._news.wait(), wait)
+            except TimeoutError:
+                continue
+
+    async def send(self) -> None:
+        """Make the attempts until cancelled, and then give all lanes back."""
+        try:
+            async with (
+                self._new_client() as client,
+                asyncio.TaskGroup() as group,
+            ):
+                for _ in range(self._share * len(self._endpoints)):
+                    group.create_task(self._work(client))
+                await asyncio.Future()
+        finally:
+            await self._record_the_last()
+
+    async def record(self) -> None:
+        """Keep what came of the attempts until cancelled."""
+        while True:
+            await self._results.wait()
+            self._results.clear()
+            await self._record()
+
+    async def ping(self, endpoint: Endpoint) -> Answer:
+        """Send a webhook of type ping at once; it is no delivery, and nothing follows from its answer."""
+        now = await self._clock.now()
+        async with self._new_client() as client:
+            return await client.post(endpoint, derive_id("ping", endpoint.id, now.isoformat()), ping_body(now))
+
+    def _new_client(self) -> EndpointClient:
+        return EndpointClient(answer_within=self._answer_within, resolver=self._resolver)
+
+    async def _claim(self) -> float:
+        """Lease what is due and there is room for; return the seconds after which to look again."""
+        room = self._room()
+        if not room:
+            return _LONGEST_WAIT
+        loop_time = asyncio.get_running_loop().time()
+        clock_time = await self._clock.now()
+        async with self._database.transaction() as tx:
+            lanes = await store.claim_lanes(tx, room, clock_time, self._lease)
+            next_due = await store.find_next_due(tx, list(room), clock_time)
+        for lane in lanes:
+            # One of ours that was leased again had its lease run out: it is left to run out once more.
+            if lane.key not in self._unrecorded:
+                self._unrecorded.add(lane.key)
+                self._busy[lane.key.endpoint_id] += 1
+                self._claims.put_nowait(_Claim(lane, clock_time, loop_time))
+        self._more_is_due = len(lanes) == sum(room.values())
+        if next_due is None:
+            return _LONGEST_WAIT
+        return min((next_due - clock_time).total_seconds(), _LONGEST_WAIT)
+
+    def _room(self) -> Mapping[UUID, int]:
+        if len(self._unrecorded) > 4 * self._share * len(self._endpoints):
+            return {}
+        return {id_: self._share - busy for id_, busy in self._busy.items() if busy < self._share}
+
+    async def _work(self, client: EndpointClient) -> None:
+        while True:
+            claim = await self._claims.get()
+            due_at = claim.clock_time
+            try:
+                due_at = await self._go_through(client, claim)
+            finally:
+                self._give_back(claim, due_at)
+
+    def _give_back(self, claim: _Claim, due_at: datetime) -> None:
+        endpoint_id = claim.lane.key.endpoint_id
+        self._busy[endpoint_id] -= 1
+        self._releases.append(Release(claim.lane, due_at))
+        self._results.set()
+        # A claim for each lane that ends would cost more than it brings.
+        if self._more_is_due and self._busy[endpoint_id] <= self._share * 3 // 4:
+            self._news.set()
+
+    async def _go_through(self, client: EndpointClient, claim: _Claim) -> datetime:
+        """Attempt a lane's deliveries in order; return when the lane is due again."""
+        loop, lane = asyncio.get_running_loop(), claim.lane
+        endpoint = self._endpoints[lane.key.endpoint_id]
+        for delivery in lane.deliveries:
+            if loop.time() - claim.loop_time > self._begin_within:
+                break
+            answer = await client.post(endpoint, delivery.id, delivery.body)
+            at = claim.clock_time + timedelta(seconds=loop.time() - claim.loop_time)
+            outcome = decide_outcome(delivery.id, delivery.step, answer, at)
+            self._attempts.append(Attempt(lane, delivery, at, answer, outcome))
+            self._results.set()
+            match outcome:
+                case Delivered() | Exhausted():
+                    continue
+                case RetryAt(time):
+                    return time
+                case EndpointGone():
+                    break
+                case _:
+                    assert_never(outcome)
+        return claim.clock_time
+
+    async def _record_the_last(self) -> None:
+        while not self._claims.empty():
+            claim = self._claims.get_nowait()
+            self._give_back(claim, claim.clock_time)
+        try:
+            await self._record()
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            # The leases run out, and what was attempted is attempted again under the same ids.
+            logger.warning("attempts_forgotten", attempts=len(self._attempts), error=repr(error))
+
+    async def _record(self) -> None:
+        async with self._recording:
+            attempts, releases = self._attempts.copy(), self._releases.copy()
+            if not releases and not attempts:
+                return
+            async with self._database.transaction() as tx:
+                events = await _save(tx, self._endpoints, attempts, releases)
+                await append(tx, *events)
+            del self._attempts[: len(attempts)]
+            del self._releases[: len(releases)]
+            self._unrecorded.difference_update(release.lane.key for release in releases)
+        self._news.set()
+        for event in events:
+            if isinstance(event, EndpointPaused):
+                logger.error("endpoint_paused", endpoint_id=str(event.endpoint_id), reason=event.reason)
+
+
+async def _save(
+    tx: Tx, endpoints: Mapping[UUID, Endpoint], attempts: Sequence[Attempt], releases: Sequence[Release]
+) -> list[Event]:
+    """Write what came of attempts and give lanes back; return what happened by it."""
+    # Endpoints before lanes: who resumes an endpoint locks them in the same order.
+    events = await _save_health(tx, endpoints, attempts)
+    lanes = [*(attempt.lane for attempt in attempts), *(release.lane for release in releases)]
+    held = await store.lock_leases(tx, lanes)
+    if attempts:
+        await store.save_attempts(tx, attempts)
+        finished = await store.save_outcomes(tx, attempts, held)
+        for attempt in attempts:
+            if attempt.delivery.id in finished:
+                endpoint = endpoints[attempt.lane.key.endpoint_id]
+                events.append(finished_event(attempt, endpoint.application_key, finished[attempt.delivery.id]))
+    ours = [release for release in releases if release.lane.key in held]
+    if ours:
+        await store.release_lanes(tx, ours)
+    return events
+
+
+async def _save_health(tx: Tx, endpoints: Mapping[UUID, Endpoint], attempts: Sequence[Attempt]) -> list[Event]:
+    answers: dict[UUID, list[tuple[Answer, datetime]]] = defaultdict(list)
+    for attempt in attempts:
+        answers[attempt.lane.key.endpoint_id].append((attempt.answer, attempt.at))
+    events: list[Event] = []
+    for endpoint_id, before in (await store.lock_health(tx, answers.keys())).items():
+        health, pause = judge(before, answers[endpoint_id])
+        if health != before:
+            await store.save_health(tx, endpoint_id, health)
+        if pause is not None and await store.pause_endpoint(tx, endpoint_id, pause):
+            endpoint = endpoints[endpoint_id]
+            events.append(paused_event(endpoint_id, endpoint.application_key, endpoint.url, pause))
+    return events

@@ -1,0 +1,214 @@
+"""A game with a server, and a notifier that tells it what happened."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
+
+from aiohttp import web
+from aiohttp.abc import AbstractResolver
+
+from notifier import store
+from notifier.domain.endpoint import Endpoint, endpoint_id
+from notifier.domain.report import DeliveryReport, EndpointReport
+from notifier.handlers import on_entitlements
+from notifier.jobs import Courier
+from okgames.clock import MovableClock
+from okgames.database import Database
+from okgames.events import Event, RewardGranted, RewardReason, derive_id
+from okgames.testing import wait_until
+from okgames.webhooks import Webhook, verify
+
+NOW: Final = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+SECRET: Final = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+KEY: Final = "CBTESTKEYABABABABA"
+
+Answering = Callable[[Webhook], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Game:
+    """The game's server: keeps each webhook that it could verify, and answers as the test says."""
+
+    secrets: tuple[str, ...] = (SECRET,)
+    answering: Answering | None = None
+    seen: list[Webhook] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/okgames"
+
+    def endpoint(
+        self,
+        *,
+        url: str | None = None,
+        secrets: tuple[str, ...] = (SECRET,),
+        events: tuple[str, ...] = ("*",),
+        allow_private: bool = False,
+    ) -> Endpoint:
+        url = url or self.url
+        return Endpoint(endpoint_id(KEY, url), KEY, url, secrets, events, allow_private)
+
+    def rewards_of(self, uid: str) -> list[str]:
+        return [str(webhook.data["item"]) for webhook in self.seen if webhook.data["uid"] == uid]
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        webhook = verify(self.secrets, request.headers, body)
+        self.seen.append(webhook)
+        self.headers.append(dict(request.headers))
+        self.bodies.append(body)
+        if self.answering is None:
+            return web.Response(text="thanks")
+        return await self.answering(webhook)
+
+
+@asynccontextmanager
+async def playing(game: Game) -> AsyncIterator[Game]:
+    app = web.Application()
+    app.router.add_post("/{path:.*}", game.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    game.port = runner.addresses[0][1]
+    try:
+        yield game
+    finally:
+        await runner.cleanup()
+
+
+def statuses(*statuses: int, headers: dict[str, str] | None = None) -> Answering:
+    """Answer each webhook with these statuses, one after the other, and then with the last for good."""
+    left: dict[str, list[int]] = defaultdict(lambda: list(statuses))
+
+    async def answering(webhook: Webhook) -> web.StreamResponse:
+        of_webhook = left[webhook.id]
+        status = of_webhook.pop(0) if len(of_webhook) > 1 else of_webhook[0]
+        return web.Response(status=status, text=f"that is {status}", headers=headers)
+
+    return answering
+
+
+def reward(uid: str, number: int, *, at: datetime = NOW) -> RewardGranted:
+    """Make the player's reward of this number, whose item is called after the number."""
+    return RewardGranted(
+        id=derive_id("test", uid, number),
+        occurred_at=at,
+        application_key=KEY,
+        uid=uid,
+        reward_id=derive_id("reward", uid, number),
+        product="apples",
+        item=str(number),
+        quantity=3,
+        reason=RewardReason.DAILY,
+        transaction_id=None,
+    )
+
+
+@dataclass
+class Notifier:
+    """A notifier at work, without the runtime around it."""
+
+    database: Database
+    clock: MovableClock
+    courier: Courier
+    endpoints: Sequence[Endpoint]
+
+    async def tell(self, *events: Event) -> None:
+        of_app = defaultdict(list)
+        for endpoint in self.endpoints:
+            of_app[endpoint.application_key].append(endpoint)
+        async with self.database.transaction() as tx:
+            await on_entitlements(self.clock, of_app, tx, events)
+        await self.courier.wake()
+
+    async def move(self, by: timedelta) -> None:
+        await self.clock.move_to(await self.clock.now() + by)
+        await self.courier.wake()
+
+    async def pass_retries(self, count: int) -> None:
+        """Move the clock from one due time to the next, until so many attempts have followed."""
+        for _ in range(count):
+            made = await self.attempts_made()
+            async with self.database.connection() as connection:
+                await self.clock.move_to(await connection.fetchval("select min(due_at) from lanes"))
+            await self.courier.wake()
+            await wait_until(partial(self._has_made_more_than, made))
+
+    async def _has_made_more_than(self, made: int) -> bool:
+        return await self.attempts_made() > made
+
+    async def attempts_made(self) -> int:
+        async with self.database.connection() as connection:
+            return int(await connection.fetchval("select count(*) from attempts"))
+
+    async def deliveries(self) -> list[DeliveryReport]:
+        async with self.database.connection() as connection:
+            ids = [row["id"] for row in await connection.fetch("select id from deliveries")]
+            return await store.load_deliveries(connection, ids)
+
+    async def delivery(self) -> DeliveryReport:
+        (delivery,) = await self.deliveries()
+        return delivery
+
+    async def are(self, *states: str) -> bool:
+        """Tell whether the deliveries, in their order, are in these states."""
+        return list(states) == [delivery.state for delivery in await self.deliveries()]
+
+    async def until(self, *states: str) -> None:
+        await wait_until(partial(self.are, *states), message=f"deliveries are not {states}")
+
+    async def endpoint(self) -> EndpointReport:
+        async with self.database.connection() as connection:
+            (endpoint,) = await store.load_endpoints(connection)
+        return endpoint
+
+    async def events(self) -> list[str]:
+        async with self.database.connection() as connection:
+            rows = await connection.fetch("select type from event_log.events order by position")
+        return [str(row["type"]) for row in rows]
+
+
+@asynccontextmanager
+async def notifying(
+    database_url: str,
+    *endpoints: Endpoint,
+    answer_within: timedelta = timedelta(seconds=3),
+    resolver: AbstractResolver | None = None,
+) -> AsyncIterator[Notifier]:
+    """Run a notifier; leave by `Killed` to see it end without a chance to put anything in order."""
+    database = Database(database_url, "notifier")
+    await database.open()
+    clock = MovableClock(database)
+    await clock.start_at(NOW)
+    courier = Courier(database, clock, endpoints, answer_within=answer_within, resolver=resolver)
+    notifier = Notifier(database, clock, courier, endpoints)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(task()) for task in (courier.feed, courier.send, courier.record)]
+        try:
+            yield notifier
+        except Killed:
+            await cut(database)
+        finally:
+            for task in tasks:
+                task.cancel()
+    await database.close()
+
+
+class Killed(Exception):
+    pass
+
+
+async def cut(database: Database) -> None:
+    pool = database._pool
+    assert pool is not None
+    pool.terminate()
+    await asyncio.sleep(0)

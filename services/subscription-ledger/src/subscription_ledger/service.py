@@ -1,0 +1,34 @@
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from okgames.clock import Clock
+from okgames.config import Config
+from okgames.database import Database
+from okgames.events import Topic
+from okgames.service import Job, Service
+from okgames.settings import Settings
+from subscription_ledger.handlers import on_deliveries, on_payments
+from subscription_ledger.http import Api
+from subscription_ledger.jobs import Watch, grant_rewards, lapse
+
+
+def service(settings: Settings, config: Config, clock: Clock) -> Service:
+    """Put the ledger together."""
+    database = Database(settings.resolved_database_url, "subscription_ledger")
+    watch = Watch(database)
+    return Service(
+        name="subscription-ledger",
+        database=database,
+        migrations=Path(__file__).parent / "migrations",
+        routes=Api(config, clock, database, watch).routes(),
+        handlers={
+            Topic.PAYMENTS: partial(on_payments, config, clock),
+            Topic.DELIVERIES: partial(on_deliveries, clock),
+        },
+        jobs=[
+            Job("lapse", partial(lapse, database, clock), every=timedelta(seconds=1)),
+            Job("grant_rewards", partial(grant_rewards, database, clock), every=timedelta(seconds=1)),
+            Job("watch", watch.look, every=timedelta(seconds=0.5)),
+        ],
+    )

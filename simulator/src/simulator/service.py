@@ -1,0 +1,61 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+from aiohttp import web
+
+from okgames.clock import Clock
+from okgames.settings import Config, Settings
+from simulator.caller import caller
+from simulator.chance import Chance
+from simulator.domain.attempts import Policy
+from simulator.domain.books import Books
+from simulator.domain.faults import FaultMix, Mischief
+from simulator.http import application
+from simulator.pace import Pace, at_once
+from simulator.platform import Platform
+from simulator.stepping import Stepper
+from simulator.telling import Teller
+
+logger = structlog.get_logger()
+
+
+@asynccontextmanager
+async def serve(
+    settings: Settings,
+    config: Config,
+    callback_url: str,
+    clock: Clock,
+    *,
+    policy: Policy | None = None,
+    seed: str = "okgames",
+    settled: Callable[[], Awaitable[None]] = at_once,
+) -> AsyncIterator[Platform]:
+    """
+    Play OK for the configured apps as long as the context lasts, at `settings.simulator_http`.
+
+    A movable clock's database is the caller's to open. The books live in memory and end with the context. `settled`
+    is awaited before the clock moves by more than the pause between two attempts.
+    """
+    policy = policy or Policy()
+    pace = Pace(clock, settled)
+    books = Books()
+    mischief = Mischief(FaultMix())
+    async with AsyncExitStack() as stack:
+        calls = await stack.enter_async_context(caller(callback_url, policy.timeout))
+        teller = Teller(config, calls, pace, policy, mischief, books.extra_calls)
+        platform = Platform(config, pace, teller, mischief, books, Chance(seed))
+        stepper = Stepper(platform, pace)
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(stepper.follow())
+            runner = web.AppRunner(application(platform, stepper, pace), access_log=None, handle_signals=False)
+            await runner.setup()
+            try:
+                address = settings.simulator_http
+                await web.TCPSite(runner, address.host, address.port).start()
+                logger.info("simulator_started", http=str(address), callback_url=callback_url)
+                yield platform
+            finally:
+                await runner.cleanup()
+                following.cancel()
