@@ -1,6 +1,10 @@
 import hypothesis
 import pytest
 
+# Folders of these names stand beside this file, and pytest would take them for the packages.
+import cli  # noqa: F401 - see above
+import simulator  # noqa: F401 - see above
+
 # A machine that is busy with Postgres says nothing about the code by being slow.
 hypothesis.settings.register_profile("test", deadline=None)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=3_000)

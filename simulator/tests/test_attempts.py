@@ -112,9 +112,7 @@ def silent() -> Attempt:
         ([silent(), silent(), silent()], Conclusion.UNHEARD),
     ],
 )
-def test_ok_calls_three_times_unless_the_answer_is_final(
-    attempts: list[Attempt], expected: Conclusion | None
-) -> None:
+def test_ok_calls_three_times_unless_the_answer_is_final(attempts: list[Attempt], expected: Conclusion | None) -> None:
     assert expected == conclusion(attempts, Policy())
 
 

@@ -96,15 +96,11 @@ def change(action: CallbackAction, ends_at: str, trial: timedelta | None = None)
             "ff10a7f169e739dd5838d05caa8c241c",
         ),
         (
-            callback(
-                "04 18:00:00", 1772636400000, change=change(CallbackAction.UNSUBSCRIBE, "09 10:20:00")
-            ),
+            callback("04 18:00:00", 1772636400000, change=change(CallbackAction.UNSUBSCRIBE, "09 10:20:00")),
             "b42a14fa944edfeb55b8f1ca76b11033",
         ),
         (
-            callback(
-                "02 10:36:46", 1772437006000, "gold_100", "576265_1772437006000", uid="9007199254740993"
-            ),
+            callback("02 10:36:46", 1772437006000, "gold_100", "576265_1772437006000", uid="9007199254740993"),
             "c31e19dd61660758463ad45c72fe9c05",
         ),
     ],

@@ -135,16 +135,27 @@ class Notifier:
         await self.courier.wake()
 
     async def pass_retries(self, count: int) -> None:
-        """Move the clock from one due time to the next, until so many attempts have followed."""
+        """Move the clock from one due time to the next, so many times, and let the attempts be made."""
         for _ in range(count):
-            made = await self.attempts_made()
+            await wait_until(self.rests)
             async with self.database.connection() as connection:
                 await self.clock.move_to(await connection.fetchval("select min(due_at) from lanes"))
             await self.courier.wake()
-            await wait_until(partial(self._has_made_more_than, made))
+        await wait_until(self.rests)
 
-    async def _has_made_more_than(self, made: int) -> bool:
-        return await self.attempts_made() > made
+    async def rests(self) -> bool:
+        """Tell whether nothing is under way and nothing is due at an endpoint that is active."""
+        async with self.database.connection() as connection:
+            return bool(
+                await connection.fetchval(
+                    """
+                    select count(*) = 0
+                    from lanes join endpoints on endpoints.id = lanes.endpoint_id
+                    where leased_until is not null or due_at <= $1 and paused_at is null
+                    """,
+                    await self.clock.now(),
+                )
+            )
 
     async def attempts_made(self) -> int:
         async with self.database.connection() as connection:

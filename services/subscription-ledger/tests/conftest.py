@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from ledger import CONFIG, Ledger
 
-from okgames.config import Config, load_config
+from okgames.catalogue import Config
+from okgames.config import load_config
 from okgames.database import Database
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import asyncpg
 from subscription_lives import START
 
-from okgames.config import Config
+from okgames.catalogue import Config
 from okgames.database import Database
 from okgames.events import (
     Event,

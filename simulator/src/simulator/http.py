@@ -4,8 +4,8 @@ from typing import Annotated, Literal, TypeVar
 from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from okgames.catalogue import Duration
 from okgames.http import HttpHandler, Problem, json_response, not_found, with_problems
-from okgames.settings import Duration
 from simulator.domain.books import Notice
 from simulator.domain.callbacks import Player
 from simulator.domain.faults import FaultMix

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Final, assert_never
 
+from okgames.catalogue import Config
 from okgames.ok_protocol import CallbackAction
-from okgames.settings import Config
 from simulator.chance import Chance
 from simulator.domain import goods, subscriptions
 from simulator.domain.agenda import Agenda, Charge, Insist, Refund, Release, Repeat, Task

@@ -5,8 +5,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 from aiohttp import web
 
+from okgames.catalogue import Config
 from okgames.clock import Clock
-from okgames.settings import Config, Settings
+from okgames.settings import Settings
 from simulator.caller import caller
 from simulator.chance import Chance
 from simulator.domain.attempts import Policy

@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from okgames.settings import App, Config
+from okgames.catalogue import App, Config
 from simulator.caller import Caller
 from simulator.chance import Chance
 from simulator.domain.attempts import (

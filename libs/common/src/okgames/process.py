@@ -3,8 +3,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from okgames.catalogue import Config
 from okgames.clock import Clock, MovableClock, SystemClock
-from okgames.config import Config, load_config
+from okgames.config import load_config
 from okgames.database import Database
 from okgames.embedded_postgres import embedded_postgres
 from okgames.log import EventLog

@@ -8,8 +8,9 @@ from prometheus_client import Counter
 
 from callback_gateway.domain.callback import Reason
 from callback_gateway.domain.callers import Address, Network, caller_of
+from callback_gateway.domain.game import Game
 from callback_gateway.domain.journal import FAULTS, Outcome, refusal, to_journal
-from callback_gateway.domain.verdict import Game, is_signed, judge, judge_nameless
+from callback_gateway.domain.verdict import Verdict, is_signed, judge, judge_nameless
 from callback_gateway.jobs import Journal, RefusalSamples
 from okgames.ok_protocol import AnswerFormat, ErrorCode, Query, parse_query, reply
 
@@ -18,7 +19,9 @@ _CALLERS_LOGGED: Final = 1000
 
 ANSWERED: Final = Counter("okgames_callbacks", "Callbacks answered.", ["outcome"])
 REFUSED: Final = Counter("okgames_callbacks_refused", "Callbacks refused.", ["code", "reason"])
-UNLISTED: Final = Counter("okgames_callbacks_from_unlisted_callers", "Callbacks from unexpected addresses.")
+UNEXPECTED: Final = Counter(
+    "okgames_callbacks_from_unexpected_callers", "Signed callbacks from addresses that are not OK's."
+)
 
 # A label's child is looked up once, not with each callback.
 _ANSWERED: Final = {outcome: ANSWERED.labels(outcome.value) for outcome in Outcome}
@@ -37,7 +40,7 @@ class Callbacks:
         journal: Journal,
         refusal_samples: RefusalSamples,
     ) -> None:
-        self._games: Mapping[bytes, Game] = {game.app.application_key.encode(): game for game in games}
+        self._games: Mapping[bytes, Game] = {game.application_key.encode(): game for game in games}
         self._trusted_proxies = trusted_proxies
         self._journal = journal
         self._refusal_samples = refusal_samples
@@ -55,19 +58,13 @@ class Callbacks:
             logger.exception("callback_failed")
             _ANSWERED[Outcome.FAILED].inc()
             error = ErrorCode.UNKNOWN
-        return _response(game.app.answers if game else "xml", error)
+        return _response(game.answers if game else "xml", error)
 
     async def _decide(self, request: web.Request, raw: str, query: Query, game: Game | None) -> ErrorCode | None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _OK_WAITS_SECONDS
         caller = self._caller(request)
-        if game is None:
-            verdict = judge_nameless(query, self._games.values())
-        else:
-            is_listed = game.lists(caller)
-            verdict = judge(query, game, caller_is_listed=is_listed)
-            if not is_listed and is_signed(verdict):
-                self._note_unlisted(caller, game)
+        verdict = self._judge(query, game, caller)
         received = to_journal(verdict, raw, str(caller) if caller else None)
         outcome = await self._journal.record(received) if received else Outcome.REFUSED
         _ANSWERED[outcome].inc()
@@ -87,11 +84,20 @@ class Callbacks:
         forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
         return caller_of(request.remote, forwarded, self._trusted_proxies)
 
-    def _note_unlisted(self, caller: Address | None, game: Game) -> None:
-        UNLISTED.inc()
+    def _judge(self, query: Query, game: Game | None, caller: Address | None) -> Verdict:
+        if game is None:
+            return judge_nameless(query, self._games.values())
+        is_expected = game.expects(caller)
+        verdict = judge(query, game, caller_is_expected=is_expected)
+        if not is_expected and is_signed(verdict):
+            self._note_unexpected(caller, game)
+        return verdict
+
+    def _note_unexpected(self, caller: Address | None, game: Game) -> None:
+        UNEXPECTED.inc()
         if caller not in self._callers_logged and len(self._callers_logged) < _CALLERS_LOGGED:
             self._callers_logged.add(caller)
-            logger.warning("caller_not_listed", caller=str(caller), application_key=game.app.application_key)
+            logger.warning("caller_not_expected", caller=str(caller), application_key=game.application_key)
 
     def _note_refused(self, reason: Reason, caller: Address | None, raw: str) -> None:
         _REFUSED[reason].inc()
@@ -102,8 +108,8 @@ class Callbacks:
 
 
 def _headers(form: AnswerFormat, error: ErrorCode | None) -> Mapping[str, str]:
-    headers = {hdrs.CONTENT_TYPE: reply(form, error).content_type}
-    return headers if error is None else headers | {"Invocation-error": str(int(error))}
+    content_type = {"Content-Type": reply(form, error).content_type}
+    return content_type if error is None else content_type | {"Invocation-error": str(int(error))}
 
 
 _HEADERS: Final = {(form, error): _headers(form, error) for form in ("xml", "json") for error in (None, *ErrorCode)}

@@ -8,11 +8,12 @@ from notifier.domain.endpoint import Endpoint, endpoint_id
 from notifier.handlers import on_entitlements
 from notifier.http import DeliveriesApi, EndpointsApi
 from notifier.jobs import Courier
+from okgames.catalogue import Config
 from okgames.clock import Clock
 from okgames.database import Database
 from okgames.events import Topic
 from okgames.service import Job, Service
-from okgames.settings import Config, Settings
+from okgames.settings import Settings
 
 
 def service(settings: Settings, config: Config, clock: Clock) -> Service:

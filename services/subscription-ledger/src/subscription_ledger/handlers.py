@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from okgames.catalogue import Config, Product
 from okgames.clock import Clock
-from okgames.config import Config, Product
 from okgames.database import Tx
 from okgames.events import Event, WebhookDelivered, WebhookExhausted
 from okgames.outbox import append

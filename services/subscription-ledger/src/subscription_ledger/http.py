@@ -10,8 +10,8 @@ from uuid import UUID
 import orjson
 from aiohttp import web
 
+from okgames.catalogue import Config
 from okgames.clock import Clock
-from okgames.config import Config
 from okgames.database import Database
 from okgames.events import Entitlement
 from okgames.http import Problem, json_response, page, query_int, query_time

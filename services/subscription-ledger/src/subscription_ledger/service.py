@@ -2,8 +2,8 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from okgames.catalogue import Config
 from okgames.clock import Clock
-from okgames.config import Config
 from okgames.database import Database
 from okgames.events import Topic
 from okgames.service import Job, Service

@@ -1,7 +1,7 @@
 from datetime import datetime
 from typing import Final
 
-from okgames.settings import Config, Plan, Product
+from okgames.catalogue import Config, Plan, Product
 from simulator.chance import Chance
 from simulator.domain.callbacks import TransactionIds
 

@@ -3,8 +3,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from okgames.catalogue import Plan
 from okgames.ok_protocol import CallbackAction
-from okgames.settings import Plan
 from simulator.domain.callbacks import Change
 
 CHARGED_AGAIN_AFTER: Final = timedelta(hours=1)

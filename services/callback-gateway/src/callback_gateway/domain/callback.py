@@ -32,7 +32,7 @@ class Reason(StrEnum):
     UNSIGNED = "unsigned"
     WRONG_SIGNATURE = "wrong_signature"
     UNKNOWN_APPLICATION = "unknown_application"
-    UNLISTED_CALLER = "unlisted_caller"
+    UNEXPECTED_CALLER = "unexpected_caller"
     MALFORMED = "malformed"
     WRONG_METHOD = "wrong_method"
     MISSING_PARAMETER = "missing_parameter"

@@ -1,30 +1,16 @@
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from callback_gateway.domain.callback import Callback, Identity, Reason, Unacceptable, read_callback
-from callback_gateway.domain.callers import Address, is_within
+from callback_gateway.domain.game import Game, Offer
 from okgames.events import PaymentReceived, SubscriptionCancelled, SubscriptionPaid, TrialStarted
 from okgames.ok_protocol import CallbackAction, ErrorCode, Query, parse_amount, verify
-from okgames.settings import App, Product
 
 PaymentEvent = PaymentReceived | SubscriptionPaid | TrialStarted | SubscriptionCancelled
 
 _OKS: Final = ("", "ok", "OK")
 """What `currency` may say: OK leaves it out when a player pays in OKs."""
-
-
-class Game:
-    """Hold what an application's callbacks are judged by."""
-
-    def __init__(self, app: App) -> None:
-        self.app = app
-        self.secrets = tuple(secret.get_secret_value().encode() for secret in app.secret_keys)
-        self.products: Mapping[str, Product] = {product.code: product for product in app.products}
-
-    def lists(self, caller: Address | None) -> bool:
-        """Tell whether callbacks are expected from this address."""
-        return self.app.allowed_callers is None or is_within(caller, self.app.allowed_callers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +44,15 @@ def judge_nameless(query: Query, games: Iterable[Game]) -> Refused:
     return _unproven(query)
 
 
-def judge(query: Query, game: Game, *, caller_is_listed: bool) -> Verdict:
+def judge(query: Query, game: Game, *, caller_is_expected: bool) -> Verdict:
     """Decide on a callback by its signature, its caller, and the catalogue as of its transaction_time."""
     if not verify(query, game.secrets):
         return _unproven(query)
-    if not caller_is_listed and game.app.callers_policy == "enforce":
-        return Refused(Reason.UNLISTED_CALLER)
+    if not caller_is_expected and game.enforces_callers:
+        return Refused(Reason.UNEXPECTED_CALLER)
     identity = None
     try:
-        callback = read_callback(query, game.app.timezone)
+        callback = read_callback(query, game.zone)
         identity = callback.identity
         return _accept(callback, game)
     except Unacceptable as unacceptable:
@@ -83,17 +69,15 @@ def _unproven(query: Query) -> Refused:
 
 
 def _accept(callback: Callback, game: Game) -> Accepted:
-    product = game.products.get(callback.product_code)
-    if product is None:
+    offer = game.offers.get(callback.product_code)
+    if offer is None:
         raise Unacceptable(Reason.UNKNOWN_PRODUCT)
     if callback.currency not in _OKS:
         raise Unacceptable(Reason.WRONG_CURRENCY)
-    if product.subscription is None:
-        return _accept_purchase(callback, product)
-    return _accept_subscription(callback, product)
+    return _accept_subscription(callback, offer) if offer.is_subscription else _accept_purchase(callback, offer)
 
 
-def _accept_purchase(callback: Callback, product: Product) -> Accepted:
+def _accept_purchase(callback: Callback, offer: Offer) -> Accepted:
     if callback.identity is None or not callback.transaction_id:
         # Nothing else would tell two purchases of the same player and product apart.
         raise Unacceptable(Reason.MISSING_PARAMETER)
@@ -106,12 +90,12 @@ def _accept_purchase(callback: Callback, product: Product) -> Accepted:
             uid=callback.uid,
             product=callback.product_code,
             transaction_id=callback.transaction_id,
-            amount_oks=_price_paid(callback, product),
+            amount_oks=_price_paid(callback, offer),
         ),
     )
 
 
-def _accept_subscription(callback: Callback, product: Product) -> Accepted:
+def _accept_subscription(callback: Callback, offer: Offer) -> Accepted:
     attributes, identity = callback.attributes, callback.identity
     if attributes is None or identity is None:
         raise Unacceptable(Reason.WRONG_ATTRIBUTES)
@@ -125,11 +109,11 @@ def _accept_subscription(callback: Callback, product: Product) -> Accepted:
                 uid=callback.uid,
                 product=callback.product_code,
                 transaction_id=callback.transaction_id or None,
-                amount_oks=_price_paid(callback, product),
+                amount_oks=_price_paid(callback, offer),
                 ends_at=attributes.ends_at,
             ),
         )
-    _must_cost_nothing_unusual(callback, product)
+    _must_have_a_plausible_amount(callback, offer)
     kind = TrialStarted if attributes.action is CallbackAction.TRIAL_SUBSCRIPTION else SubscriptionCancelled
     return Accepted(
         identity,
@@ -144,15 +128,15 @@ def _accept_subscription(callback: Callback, product: Product) -> Accepted:
     )
 
 
-def _price_paid(callback: Callback, product: Product) -> int:
+def _price_paid(callback: Callback, offer: Offer) -> int:
     amount = parse_amount(callback.amount)
-    if amount is None or amount not in product.prices_at(callback.transaction_time):
+    if amount is None or amount not in offer.prices_at(callback.transaction_time):
         raise Unacceptable(Reason.WRONG_AMOUNT)
     return amount
 
 
-def _must_cost_nothing_unusual(callback: Callback, product: Product) -> None:
+def _must_have_a_plausible_amount(callback: Callback, offer: Offer) -> None:
     # No money moves with a trial or a cancellation, and what OK sends as their amount is not documented: nothing, 0,
     # or a price that was in force when the player subscribed.
-    if callback.amount and parse_amount(callback.amount) not in {0, *(price.oks for price in product.prices)}:
+    if callback.amount and parse_amount(callback.amount) not in {0, *offer.prices}:
         raise Unacceptable(Reason.WRONG_AMOUNT)
