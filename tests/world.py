@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import aiohttp
@@ -201,7 +202,9 @@ AUTHORIZATION: Final = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 
 
 @asynccontextmanager
-async def world(directory: Path, *, config: str = CONFIG) -> AsyncIterator[World]:
+async def world(
+    directory: Path, *, config: str = CONFIG, environment: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[World]:
     """Set up a game, the system and OK on free ports; end all of them afterwards."""
     game_port, http_port, management_port, simulator_port = free_ports(4)
     (directory / "okgames.toml").write_text(
@@ -212,7 +215,8 @@ async def world(directory: Path, *, config: str = CONFIG) -> AsyncIterator[World
             webhook_secret=WEBHOOK_SECRET,
         )
     )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OKGAMES_")} | {
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OKGAMES_")}
+    settings = {
         "OKGAMES_DATA_DIR": str(directory / "var"),
         "OKGAMES_HTTP": f"127.0.0.1:{http_port}",
         "OKGAMES_MANAGEMENT_HTTP": f"127.0.0.1:{management_port}",
@@ -225,7 +229,7 @@ async def world(directory: Path, *, config: str = CONFIG) -> AsyncIterator[World
     async with _game_server(game), aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
         one = World(
             directory,
-            environment,
+            {**inherited, **settings, **environment},
             game,
             http,
             f"http://127.0.0.1:{http_port}",

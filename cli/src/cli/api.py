@@ -68,7 +68,7 @@ class Api:
             ):
                 answer: Row = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise Failed(f"no answer from {self.url}: {error or type(error).__name__}") from error
+            raise Failed(f"no answer from {self.url}: {str(error) or type(error).__name__}") from error
         if response.ok:
             return answer
         message = f"{answer.get('title', response.reason)}: {answer.get('detail', '')}".rstrip(": ")

@@ -1,5 +1,4 @@
 import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -21,12 +20,14 @@ from pydantic import (
     PlainValidator,
     SecretStr,
     TypeAdapter,
+    ValidationError,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from okgames.events import derive_id
 
-_DURATION: Final = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
+_DURATION: Final = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", re.ASCII)
 _HTTP_URL: Final = TypeAdapter(HttpUrl)
 
 
@@ -41,6 +42,11 @@ def parse_duration(value: object) -> timedelta:
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
+def wrong(message: str, *key: str | int) -> PydanticCustomError:
+    """Return the error of a table one of whose keys does not fit the others; `key` is seen from the table."""
+    return PydanticCustomError("wrong", "{message}", {"message": message, "key": key})
+
+
 def _positive(value: timedelta) -> timedelta:
     if value <= timedelta():
         raise ValueError("must be longer than nothing")
@@ -50,7 +56,7 @@ def _positive(value: timedelta) -> timedelta:
 def _zone(value: object) -> ZoneInfo:
     try:
         return ZoneInfo(str(value))
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError("must be the name of a time zone, such as Europe/Moscow") from error
 
 
@@ -58,7 +64,7 @@ def _webhook_secret(value: SecretStr) -> SecretStr:
     name, _, encoded = value.get_secret_value().partition("_")
     try:
         key = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:
         key = b""
     if name != "whsec" or not 24 <= len(key) <= 64:
         raise ValueError("must be whsec_ and the base64 of 24 to 64 bytes")
@@ -72,8 +78,17 @@ def _network(value: object) -> IPv4Network | IPv6Network:
         raise ValueError("must be a network of addresses, such as 217.20.145.192/28") from error
 
 
+def _number(value: str) -> str:
+    if not (value.isascii() and value.isdigit() and len(value) <= 20):
+        raise ValueError("must be a number in quotes, as OK shows it")
+    return value
+
+
 def _endpoint_url(value: str) -> str:
-    url = _HTTP_URL.validate_python(value)
+    try:
+        url = _HTTP_URL.validate_python(value)
+    except ValidationError as error:
+        raise ValueError("must be an address, such as https://game.example/okgames") from error
     if url.username or url.password or url.fragment:
         raise ValueError("must have no user, password or fragment")
     return value
@@ -83,7 +98,7 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
-Number = Annotated[str, Field(pattern=r"^\d{1,20}$")]
+Number = Annotated[str, AfterValidator(_number)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
 WebhookFilter = Literal[
@@ -98,10 +113,19 @@ WebhookFilter = Literal[
 ]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
 WholeNumber = Annotated[int, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+Time = Annotated[AwareDatetime, Field(strict=True)]
 
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    def __copy__(self) -> Self:
+        """Forget what was derived from the fields: a copy may get others."""
+        copied = super().__copy__()
+        for name in self.__dict__.keys() - type(self).model_fields:
+            del copied.__dict__[name]
+        return copied
 
 
 class Reward(_Table):
@@ -125,7 +149,7 @@ class Price(_Table):
     """A price in OKs, from a time on until the next price begins."""
 
     oks: Annotated[WholeNumber, Field(ge=1, le=1_000_000)]
-    from_: AwareDatetime | None = Field(default=None, alias="from")
+    from_: Time | None = Field(default=None, alias="from")
 
 
 class Product(_Table):
@@ -144,7 +168,7 @@ class Product(_Table):
         if not isinstance(table, Mapping) or "price" not in table:
             return table
         if "prices" in table:
-            raise ValueError("give either price or prices")
+            raise wrong("is there beside price: give one of them", "prices")
         return {key: value for key, value in table.items() if key != "price"} | {"prices": [{"oks": table["price"]}]}
 
     @model_validator(mode="after")
@@ -152,9 +176,9 @@ class Product(_Table):
         times = [price.from_ for price in self.prices]
         known = [time for time in times if time is not None]
         if None in times[1:] or known != sorted(set(known)):
-            raise ValueError("prices must come in the order of `from`, which only the first may lack")
+            raise wrong("must come in the order of `from`, which only the first may lack", "prices")
         if self.reward is not None and self.reward.every is not None and self.subscription is None:
-            raise ValueError("only a subscription's reward can come `every` so often")
+            raise wrong("is for subscriptions: a product that is bought once gives its reward once", "reward", "every")
         return self
 
     @cached_property
@@ -166,13 +190,15 @@ class Product(_Table):
         """Return the prices in OKs that count at a time: two shortly after a change, none before the first."""
         if self._only_price is not None:
             return self._only_price
-        begun = [price for price in self.prices if price.from_ is None or price.from_ <= time]
-        if not begun:
-            return frozenset()
-        newest = begun[-1]
-        # A dialog that was opened before the change may be paid after it.
-        overlaps = newest.from_ is not None and time < newest.from_ + self.price_overlap
-        return frozenset(price.oks for price in begun[-2:]) if overlaps else frozenset({newest.oks})
+        accepted: set[int] = set()
+        ends: datetime | None = None
+        for price in reversed(self.prices):
+            # A dialog that was opened before the change may be paid after it.
+            is_over = ends is not None and time >= ends + self.price_overlap
+            if not is_over and (price.from_ is None or price.from_ <= time):
+                accepted.add(price.oks)
+            ends = price.from_
+        return frozenset(accepted)
 
 
 class Endpoint(_Table):
@@ -181,7 +207,7 @@ class Endpoint(_Table):
     url: Annotated[str, AfterValidator(_endpoint_url)]
     secrets: Annotated[tuple[WebhookSecret, ...], Field(min_length=1, max_length=2)]
     events: tuple[WebhookFilter, ...] = ("*",)
-    allow_private: bool = False
+    allow_private: Flag = False
 
 
 class App(_Table):
@@ -200,8 +226,8 @@ class App(_Table):
 
     @model_validator(mode="after")
     def _has_no_doubles(self) -> Self:
-        _must_be_unique("product", [product.code for product in self.products])
-        _must_be_unique("endpoint", [endpoint.url for endpoint in self.endpoints])
+        _must_be_unique("products", "code", [product.code for product in self.products])
+        _must_be_unique("endpoints", "url", [endpoint.url for endpoint in self.endpoints])
         return self
 
     @property
@@ -230,7 +256,7 @@ class Config(_Table):
 
     @model_validator(mode="after")
     def _has_no_doubles(self) -> Self:
-        _must_be_unique("application_key", [app.application_key for app in self.apps])
+        _must_be_unique("apps", "application_key", [app.application_key for app in self.apps])
         return self
 
     @cached_property
@@ -241,7 +267,8 @@ class Config(_Table):
         return self._by_key.get(application_key)
 
 
-def _must_be_unique(what: str, values: Sequence[str]) -> None:
-    for value in values:
-        if values.count(value) > 1:
-            raise ValueError(f"the {what} {value} comes twice")
+def _must_be_unique(array: str, key: str, values: Sequence[str]) -> None:
+    for place, value in enumerate(values):
+        first = values.index(value)
+        if first != place:
+            raise wrong(f"is the same as {array}[{first}].{key}", array, place, key)

@@ -1,17 +1,18 @@
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from pydantic import ValidationError
 
 from okgames.catalogue import Config
-from okgames.toml_lines import line_of
+from okgames.config_errors import described, errors_of, written_as
+from okgames.toml_lines import Key
 
-Key: TypeAlias = tuple[str | int, ...]
+Table: TypeAlias = Mapping[str, object]
 
 _SYNTAX_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
 
@@ -22,24 +23,24 @@ class ConfigError(Exception):
 
 def load_config(path: Path) -> Config:
     """Read and check the configuration file; raise ConfigError, with one line for each error."""
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; OKGAMES_CONFIG names the configuration file") from error
+    text = _read(path)
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         at = _SYNTAX_LINE.search(str(error))
-        line = at[1] if at and at[1] else text.count("\n") + 1
+        line = at[1] if at and at[1] else max(1, len(text.splitlines()))
         raise ConfigError(f"{path}:{line}: this is no TOML: {_SYNTAX_LINE.sub('', str(error)).strip()}") from error
-    problems: list[tuple[Key, str]] = []
-    table = _with_secrets(table, problems)
-    if problems:
-        raise ConfigError("\n".join(_line(path, text, key, message) for key, message in problems))
+    secrets = _Secrets(path.parent)
+    complete = secrets.of_config(table)
     try:
-        return Config.model_validate(table)
+        config = Config.model_validate(complete)
+        errors = []
     except ValidationError as error:
-        raise ConfigError("\n".join(_error_lines(path, text, table, error))) from error
+        errors = errors_of(error)
+    errors = [each for each in errors if each[0] not in secrets.unread] + secrets.problems
+    if errors:
+        raise ConfigError(described(path, text, table, errors))
+    return config
 
 
 def product_warnings(config: Config) -> list[str]:
@@ -64,51 +65,84 @@ def product_warnings(config: Config) -> list[str]:
     return warnings
 
 
-def _with_secrets(table: dict[str, Any], problems: list[tuple[Key, str]]) -> dict[str, Any]:
-    """Read the secrets that the file does not hold itself, and make lists of single ones."""
-
-    def resolved(holder: Any, key: Key, name: str, target: str) -> Any:
-        if not isinstance(holder, dict):
-            return holder
-        given = [written for written in (name, f"{name}_file", f"{name}_env") if written in holder]
-        rest = {written: value for written, value in holder.items() if written not in given}
-        if len(given) > 1:
-            problems.append(((*key, given[1]), f"give one of {' and '.join(given)}"))
-        if len(given) != 1:
-            return rest
-        value = holder[given[0]]
-        values = value if isinstance(value, list) else [value]
-        try:
-            return rest | {target: [_SOURCES[given[0].removeprefix(name)](each) for each in values]}
-        except _SecretMissing as missing:
-            problems.append(((*key, given[0]), str(missing)))
-            return rest
-
-    def with_app_secrets(app: Any, key: Key) -> Any:
-        app = resolved(app, key, "secret_key", "secret_keys")
-        app = resolved(app, key, "access_token", "access_tokens")
-        if isinstance(app, dict) and isinstance(app.get("endpoints"), list):
-            app["endpoints"] = [
-                resolved(endpoint, (*key, "endpoints", place), "secret", "secrets")
-                for place, endpoint in enumerate(app["endpoints"])
-            ]
-        return app
-
-    apps = table.get("apps")
-    if not isinstance(apps, list):
-        return table
-    return table | {"apps": [with_app_secrets(app, ("apps", place)) for place, app in enumerate(apps)]}
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}: OKGAMES_CONFIG names the configuration file") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: this is no text in UTF-8") from error
 
 
 class _SecretMissing(Exception):
-    pass
+    """The place that should hold a secret cannot be read; the text says why, never what is there."""
 
 
-def _from_file(path: object) -> str:
-    try:
-        return Path(str(path)).read_text().strip()
-    except OSError as error:
-        raise _SecretMissing(f"{path}: {error.strerror}") from error
+class _Secrets:
+    """Put the secrets that lie elsewhere into the tables of the file, as lists; `folder` is the file's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.problems: list[tuple[Key, str]] = []
+        self.unread: set[Key] = set()
+
+    def of_config(self, table: Table) -> Table:
+        return self._with_each(table, (), "apps", self._of_app)
+
+    def _of_app(self, table: Table, key: Key) -> Table:
+        table = self._resolved(table, key, "secret_keys")
+        variable = table.get("access_token_env")
+        if isinstance(variable, str) and not os.environ.get(variable):
+            # Posts become drafts then; payments need no token, so the start must not fail for want of it.
+            table = {name: value for name, value in table.items() if name != "access_token_env"}
+        table = self._resolved(table, key, "access_tokens")
+        return self._with_each(table, key, "endpoints", self._of_endpoint)
+
+    def _of_endpoint(self, table: Table, key: Key) -> Table:
+        return self._resolved(table, key, "secrets")
+
+    def _with_each(self, table: Table, key: Key, array: str, change: Callable[[Table, Key], Table]) -> Table:
+        items = table.get(array)
+        if not isinstance(items, list):
+            return table
+        changed = [
+            change(item, (*key, array, place)) if isinstance(item, dict) else item for place, item in enumerate(items)
+        ]
+        return {**table, array: changed}
+
+    def _resolved(self, table: Table, key: Key, field: str) -> Table:
+        names = written_as(field)
+        given = [name for name in names if name in table]
+        if not given:
+            return table
+        rest = {name: value for name, value in table.items() if name not in names}
+        try:
+            if len(given) > 1:
+                raise _SecretMissing(f"is there beside {given[0]}: give one of them")
+            value = table[given[0]]
+            values = value if isinstance(value, list) else [value]
+            found = [self._secret(given[0], each) for each in values]
+        except _SecretMissing as missing:
+            self.problems.append(((*key, given[-1]), str(missing)))
+            self.unread.add((*key, field))
+            return rest
+        return {**rest, field: found}
+
+    def _secret(self, name: str, value: object) -> object:
+        if name.endswith("_file"):
+            return self._from_file(value)
+        if name.endswith("_env"):
+            return _from_environment(value)
+        return value
+
+    def _from_file(self, value: object) -> str:
+        path = self._folder / str(value)
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise _SecretMissing(f"{path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise _SecretMissing(f"{path}: this is no text in UTF-8") from error
 
 
 def _from_environment(variable: object) -> str:
@@ -116,49 +150,3 @@ def _from_environment(variable: object) -> str:
     if not value:
         raise _SecretMissing(f"the environment variable {variable} is not set")
     return value
-
-
-_SOURCES: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "": lambda value: value,
-    "_file": _from_file,
-    "_env": _from_environment,
-}
-
-
-_AS_WRITTEN: Final = {"secret_keys": "secret_key", "secrets": "secret", "access_tokens": "access_token"}
-
-_PLAIN: Final = {"extra_forbidden": "there is no such key", "missing": "is missing"}
-
-
-def _error_lines(path: Path, text: str, table: Mapping[str, object], error: ValidationError) -> Iterator[str]:
-    found = [
-        (each["loc"], _PLAIN.get(each["type"], each["msg"]))
-        for each in error.errors(include_input=False, include_url=False)
-    ]
-    for location, message in found:
-        # A list with a wrong item is said to be too short as well.
-        if any(other != location and other[: len(location)] == location for other, _ in found):
-            continue
-        yield _line(path, text, tuple(_as_written(location, table)), message.removeprefix("Value error, "))
-
-
-def _line(path: Path, text: str, key: Key, message: str) -> str:
-    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
-    return f"{path}:{line_of(text, key)}: {dotted or 'the file'}: {message}"
-
-
-def _as_written(location: tuple[str | int, ...], table: object) -> Iterator[str | int]:
-    """Turn the place of an error in our model into that in the file, where a price and a secret need no list."""
-    for part in location:
-        written = _AS_WRITTEN.get(str(part), part)
-        if isinstance(table, Mapping) and written not in table and part == "prices":
-            yield "price"
-            return
-        yield written
-        if isinstance(table, Mapping) and written != part:
-            return
-        table = table[part] if isinstance(table, list) and isinstance(part, int) else _get(table, part)
-
-
-def _get(table: object, key: str | int) -> object:
-    return table.get(key) if isinstance(table, Mapping) else None

@@ -2,6 +2,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final
+from uuid import UUID
 
 import orjson
 import structlog
@@ -39,7 +40,15 @@ class Problem(Exception):
 
 def json_response(value: object, status: int = 200) -> web.Response:
     """Answer with JSON; times become RFC 3339 with offset, ids text."""
-    return web.Response(status=status, body=orjson.dumps(value), content_type="application/json")
+    body = orjson.dumps(value, default=_id_text)
+    return web.Response(status=status, body=body, content_type="application/json")
+
+
+def _id_text(value: object) -> str:
+    # asyncpg's ids are of a subclass, which orjson does not know.
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(type(value).__name__)
 
 
 def page(items: Sequence[object], next_cursor: str | None) -> web.Response:

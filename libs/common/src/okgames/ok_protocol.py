@@ -115,7 +115,7 @@ def sign(parameters: Mapping[str, str], secret: str) -> str:
     access token is signed with its `session_secret`.
     """
     pairs = [(key.encode(), value.encode()) for key, value in parameters.items()]
-    return _hash(pairs, secret.encode()).decode()
+    return _hash(pairs, secret).decode()
 
 
 def session_secret(access_token: str, secret: str) -> str:
@@ -123,7 +123,7 @@ def session_secret(access_token: str, secret: str) -> str:
     return hashlib.md5(f"{access_token}{secret}".encode(), usedforsecurity=False).hexdigest()
 
 
-def verify(query: Query, secrets: Iterable[bytes]) -> bool:
+def verify(query: Query, secrets: Iterable[str]) -> bool:
     """Tell whether the query is signed with one of these secrets, in a time that tells nothing of them."""
     if not query.signatures:
         return False
@@ -134,9 +134,9 @@ def verify(query: Query, secrets: Iterable[bytes]) -> bool:
 _KEY: Final = itemgetter(0)
 
 
-def _hash(pairs: Sequence[tuple[bytes, bytes]], secret: bytes) -> bytes:
+def _hash(pairs: Sequence[tuple[bytes, bytes]], secret: str) -> bytes:
     glued = b"".join([b"%b=%b" % pair for pair in sorted(pairs, key=_KEY)])
-    return hashlib.md5(glued + secret, usedforsecurity=False).hexdigest().encode()
+    return hashlib.md5(glued + secret.encode(), usedforsecurity=False).hexdigest().encode()
 
 
 _TRANSACTION_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}").fullmatch

@@ -154,7 +154,7 @@ async def lags(database: Database, *, at_most: int = 100_000) -> dict[tuple[str,
                     select from event_log.events as e
                     where e.topic = c.topic and e.partition = c.partition and e.position > c.position
                     limit $1
-                ) as some
+                ) as unread_events
             ) as unread
             group by c.reader_group, c.topic
             """,

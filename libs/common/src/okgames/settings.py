@@ -1,14 +1,26 @@
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX: Final = "OKGAMES_"
-_REAL_OK: Final = "https://api.ok.ru"
+_OK_DOMAINS: Final = ("ok.ru", "odnoklassniki.ru")
+_KAFKA: Final = re.compile(r"kafka://[^\s,/:]+:\d{1,5}(,[^\s,/:]+:\d{1,5})*", re.ASCII)
 _HTTP_URL: Final = TypeAdapter(HttpUrl)
 
 
@@ -24,62 +36,89 @@ class HttpAddress:
     port: int
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def _http_address(value: object) -> HttpAddress:
     if isinstance(value, HttpAddress):
         return value
-    host, colon, port = str(value).rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("must be host:port, such as 127.0.0.1:8080")
-    return HttpAddress(host.strip("[]"), int(port))
+    host, _, port = str(value).rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    is_port = port.isascii() and port.isdigit() and int(port) <= 65535
+    # An IPv6 address without brackets would lose its last group to the port.
+    if not bare or not is_port or (":" in host and host != f"[{bare}]"):
+        raise ValueError("must be host:port, such as 127.0.0.1:8080 or [::1]:8080")
+    return HttpAddress(bare, int(port))
 
 
-def _base_url(value: object) -> str:
-    return str(_HTTP_URL.validate_python(value)).rstrip("/")
+def _database_url(value: str) -> str:
+    if urlsplit(value).scheme not in {"postgresql", "postgres"}:
+        raise ValueError("must be an address that begins with postgresql://")
+    return value
 
 
-def _event_log(value: object) -> str:
-    text = str(value)
-    if text != "postgres" and not (text.startswith("kafka://") and len(text) > len("kafka://")):
+def _base_url(value: str) -> str:
+    try:
+        return str(_HTTP_URL.validate_python(value)).rstrip("/")
+    except ValidationError as error:
+        raise ValueError("must be an address, such as http://127.0.0.1:8090") from error
+
+
+def _event_log(value: str) -> str:
+    if value != "postgres" and not _KAFKA.fullmatch(value):
         raise ValueError("must be postgres or kafka://host:port[,host:port]")
-    return text
+    return value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _log_format() -> Literal["json", "console"]:
     return "console" if sys.stderr.isatty() else "json"
 
 
-Address = Annotated[HttpAddress, BeforeValidator(_http_address)]
+def _admin_token(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < 8:
+        raise ValueError("must have at least 8 characters")
+    return value
+
+
+Address = Annotated[HttpAddress, NoDecode, BeforeValidator(_http_address)]
 
 
 class Settings(BaseSettings):
     """
     Hold what the environment says; each variable NAME may also be given as NAME_FILE, whose content is the value.
 
-    `database_url` None stands for the embedded Postgres below `data_dir`.
+    `database_url` None stands for the embedded Postgres below `data_dir`. An empty variable is as good as none.
     """
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     config: Path = Path("okgames.toml")
-    database_url: str | None = None
+    database_url: Annotated[str, BeforeValidator(_database_url)] | None = Field(default=None, repr=False)
     data_dir: Path = Path("var")
     event_log: Annotated[str, BeforeValidator(_event_log)] = "postgres"
     http: Address = HttpAddress("127.0.0.1", 8080)
     management_http: Address = HttpAddress("127.0.0.1", 8081)
-    admin_token: Annotated[SecretStr, Field(min_length=8)] | None = None
-    ok_api: Annotated[str, BeforeValidator(_base_url)] = _REAL_OK
+    admin_token: Annotated[SecretStr, AfterValidator(_admin_token)] | None = None
+    ok_api: Annotated[str, BeforeValidator(_base_url)] = "https://api.ok.ru"
     simulator_http: Address = HttpAddress("127.0.0.1", 8090)
     clock: Literal["system", "movable"] = "system"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
     log_format: Literal["json", "console"] = Field(default_factory=_log_format)
 
     @model_validator(mode="after")
     def _real_money_keeps_real_time(self) -> Self:
-        if self.clock == "movable" and self.ok_api == _REAL_OK:
-            raise ValueError("CLOCK=movable is for simulations: set OKGAMES_OK_API to the simulator's address")
+        host = urlsplit(self.ok_api).hostname or ""
+        if self.clock == "movable" and any(f".{host}".endswith(f".{domain}") for domain in _OK_DOMAINS):
+            raise ValueError(
+                f"CLOCK: movable is for simulations, not together with {self.ok_api}:"
+                f" set {_PREFIX}OK_API to the simulator's address"
+            )
         return self
 
     @property
@@ -92,29 +131,32 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the environment; raise SettingsError."""
     try:
-        return Settings(**_from_files())
+        return Settings.model_validate(_from_files())
     except ValidationError as error:
-        lines = [_line(each["loc"], each["msg"]) for each in error.errors(include_input=False, include_url=False)]
+        found = error.errors(include_input=False, include_url=False)
+        lines = [_line(each["loc"], each["msg"]) for each in found]
         raise SettingsError("\n".join(lines)) from error
 
 
-def _from_files() -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def _from_files() -> dict[str, str]:
+    values: dict[str, str] = {}
     for name in Settings.model_fields:
         variable = f"{_PREFIX}{name.upper()}"
         path = os.environ.get(f"{variable}_FILE")
-        if path is None:
+        if not path:
             continue
-        if variable in os.environ:
-            raise SettingsError(f"give one of {variable} and {variable}_FILE")
+        if os.environ.get(variable):
+            raise SettingsError(f"{variable}_FILE is set beside {variable}: give one of them")
         try:
-            values[name] = Path(path).read_text().strip()
+            values[name] = Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise SettingsError(f"{variable}_FILE: {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"{variable}_FILE: {path}: this is no text in UTF-8") from error
     return values
 
 
 def _line(location: tuple[str | int, ...], message: str) -> str:
-    said = message.removeprefix("Value error, ")
-    name = str(location[0]).removeprefix(_PREFIX.lower()).upper() if location else ""
+    said = message.removeprefix("Value error, ").replace("Input should be", "must be")
+    name = str(location[0]).upper().removeprefix(_PREFIX) if location else ""
     return f"{_PREFIX}{name}: {said}" if name else f"{_PREFIX}{said}"

@@ -57,15 +57,15 @@ def signing_key(secret: str) -> bytes:
     return key
 
 
-def sign(secret: str | Sequence[str], webhook_id: str, timestamp: datetime, body: bytes) -> str:
+def sign(secret: str | bytes | Sequence[str | bytes], webhook_id: str, timestamp: datetime, body: bytes) -> str:
     """
     Return the webhook-signature header of Standard Webhooks 1.0.
 
-    Several secrets, while one replaces another, give as many signatures with a space between them.
+    A secret is text as `signing_key` takes it, or what that returned. Several secrets, while one replaces another,
+    give as many signatures with a space between them.
     """
     signed = _signed_text(webhook_id, int(timestamp.timestamp()), body)
-    secrets = [secret] if isinstance(secret, str) else secret
-    return " ".join(f"v1,{_signature(signing_key(each), signed)}" for each in secrets)
+    return " ".join([f"v1,{_signature(key, signed)}" for key in _keys(secret)])
 
 
 def verify(
@@ -87,11 +87,15 @@ def verify(
     seconds = _checked_seconds(timestamp, now or _machine_time(), tolerance)
     content = body.encode() if isinstance(body, str) else body
     signed = _signed_text(webhook_id, seconds, content)
-    secrets = [secret] if isinstance(secret, str) else secret
-    expected = [_signature(signing_key(each), signed) for each in secrets]
+    expected = [_signature(key, signed) for key in _keys(secret)]
     if not _any_equal(expected, signatures):
         raise WrongSignature
     return _webhook(webhook_id, content)
+
+
+def _keys(secret: str | bytes | Sequence[str | bytes]) -> list[bytes]:
+    secrets = [secret] if isinstance(secret, str | bytes) else secret
+    return [each if isinstance(each, bytes) else signing_key(each) for each in secrets]
 
 
 def _machine_time() -> datetime:

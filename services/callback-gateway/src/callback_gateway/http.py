@@ -7,11 +7,11 @@ from aiohttp import hdrs, web
 from prometheus_client import Counter
 
 from callback_gateway.domain.callback import Reason
-from callback_gateway.domain.callers import Address, Network, caller_of
-from callback_gateway.domain.game import Game
+from callback_gateway.domain.callers import Address, Network, caller_of, is_expected
 from callback_gateway.domain.journal import FAULTS, Outcome, refusal, to_journal
 from callback_gateway.domain.verdict import Verdict, is_signed, judge, judge_nameless
 from callback_gateway.jobs import Journal, RefusalSamples
+from okgames.catalogue import App
 from okgames.ok_protocol import AnswerFormat, ErrorCode, Query, parse_query, reply
 
 _OK_WAITS_SECONDS: Final = 5.0
@@ -35,12 +35,12 @@ class Callbacks:
 
     def __init__(
         self,
-        games: Sequence[Game],
+        apps: Sequence[App],
         trusted_proxies: Sequence[Network],
         journal: Journal,
         refusal_samples: RefusalSamples,
     ) -> None:
-        self._games: Mapping[bytes, Game] = {game.application_key.encode(): game for game in games}
+        self._apps: Mapping[bytes, App] = {app.application_key.encode(): app for app in apps}
         self._trusted_proxies = trusted_proxies
         self._journal = journal
         self._refusal_samples = refusal_samples
@@ -51,20 +51,20 @@ class Callbacks:
         # As it came: what was decoded before would be decoded twice, and hashed wrongly.
         raw = request.raw_path.partition("?")[2]
         query = parse_query(raw)
-        game = self._games.get(query.first(b"application_key") or b"")
+        app = self._apps.get(query.first(b"application_key") or b"")
         try:
-            error = await self._decide(request, raw, query, game)
+            error = await self._decide(request, raw, query, app)
         except Exception:
             logger.exception("callback_failed")
             _ANSWERED[Outcome.FAILED].inc()
             error = ErrorCode.UNKNOWN
-        return _response(game.answers if game else "xml", error)
+        return _response(app.answers if app else "xml", error)
 
-    async def _decide(self, request: web.Request, raw: str, query: Query, game: Game | None) -> ErrorCode | None:
+    async def _decide(self, request: web.Request, raw: str, query: Query, app: App | None) -> ErrorCode | None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _OK_WAITS_SECONDS
         caller = self._caller(request)
-        verdict = self._judge(query, game, caller)
+        verdict = self._judge(query, app, caller)
         received = to_journal(verdict, raw, str(caller) if caller else None)
         outcome = await self._journal.record(received) if received else Outcome.REFUSED
         _ANSWERED[outcome].inc()
@@ -84,20 +84,20 @@ class Callbacks:
         forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
         return caller_of(request.remote, forwarded, self._trusted_proxies)
 
-    def _judge(self, query: Query, game: Game | None, caller: Address | None) -> Verdict:
-        if game is None:
-            return judge_nameless(query, self._games.values())
-        is_expected = game.expects(caller)
-        verdict = judge(query, game, caller_is_expected=is_expected)
-        if not is_expected and is_signed(verdict):
-            self._note_unexpected(caller, game)
+    def _judge(self, query: Query, app: App | None, caller: Address | None) -> Verdict:
+        if app is None:
+            return judge_nameless(query, self._apps.values())
+        caller_is_expected = is_expected(caller, app)
+        verdict = judge(query, app, caller_is_expected=caller_is_expected)
+        if not caller_is_expected and is_signed(verdict):
+            self._note_unexpected(caller, app)
         return verdict
 
-    def _note_unexpected(self, caller: Address | None, game: Game) -> None:
+    def _note_unexpected(self, caller: Address | None, app: App) -> None:
         UNEXPECTED.inc()
         if caller not in self._callers_logged and len(self._callers_logged) < _CALLERS_LOGGED:
             self._callers_logged.add(caller)
-            logger.warning("caller_not_expected", caller=str(caller), application_key=game.application_key)
+            logger.warning("caller_not_expected", caller=str(caller), application_key=app.application_key)
 
     def _note_refused(self, reason: Reason, caller: Address | None, raw: str) -> None:
         _REFUSED[reason].inc()

@@ -2,10 +2,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from callback_gateway.domain.game import Game, Offer
 from callback_gateway.http import Callbacks
 from callback_gateway.jobs import Journal, RefusalSamples
-from okgames.catalogue import App, Config, Product
+from okgames.catalogue import Config
 from okgames.clock import Clock
 from okgames.database import Database
 from okgames.service import Job, Route, Service
@@ -19,7 +18,7 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
     database = Database(settings.resolved_database_url, "callback_gateway", max_connections=2)
     journal = Journal(database, clock)
     samples = RefusalSamples(database, clock)
-    callbacks = Callbacks([_game(app) for app in config.apps], config.trusted_proxies, journal, samples)
+    callbacks = Callbacks(config.apps, config.trusted_proxies, journal, samples)
     return Service(
         name="callback-gateway",
         database=database,
@@ -31,24 +30,4 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
             Job("keeps samples of refusals", samples.save, _NOTES),
         ],
         tasks=[journal.run],
-    )
-
-
-def _game(app: App) -> Game:
-    return Game(
-        application_key=app.application_key,
-        secrets=tuple(secret.get_secret_value().encode() for secret in app.secret_keys),
-        zone=app.timezone,
-        allowed_callers=app.allowed_callers,
-        enforces_callers=app.callers_policy == "enforce",
-        answers=app.answers,
-        offers={product.code: _offer(product) for product in app.products},
-    )
-
-
-def _offer(product: Product) -> Offer:
-    return Offer(
-        is_subscription=product.subscription is not None,
-        prices_at=product.prices_at,
-        prices=frozenset(price.oks for price in product.prices),
     )

@@ -1,5 +1,7 @@
 import asyncio
 import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from types import TracebackType
@@ -15,7 +17,7 @@ from notifier.domain.delivery import Answer
 from notifier.domain.endpoint import Endpoint
 from okgames.clock import SystemClock
 from okgames.retry import parse_retry_after
-from okgames.webhooks import sign
+from okgames.webhooks import sign, signing_key
 
 ANSWER_WITHIN: Final = timedelta(seconds=15)
 
@@ -29,6 +31,15 @@ _AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, 
 
 class AddressRefused(OSError):
     """The endpoint's address is private, and the configuration does not say allow_private."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What is the same for all webhooks to one endpoint."""
+
+    url: URL
+    session: aiohttp.ClientSession
+    keys: Sequence[bytes]
 
 
 class EndpointClient:
@@ -48,6 +59,7 @@ class EndpointClient:
     async def __aenter__(self) -> Self:
         self._anywhere = self._session(None)
         self._in_public = self._session(_public_socket)
+        self._routes: dict[UUID, _Route] = {}
         return self
 
     async def __aexit__(
@@ -58,21 +70,19 @@ class EndpointClient:
 
     async def post(self, endpoint: Endpoint, webhook_id: UUID, body: bytes) -> Answer:
         """Send a webhook once and return what came of it, whatever that is."""
-        url = URL(endpoint.url)
+        route = self._routes.get(endpoint.id) or self._new_route(endpoint)
         now = await self._clock.now()
         headers = {
             "Content-Type": "application/json",
             "User-Agent": _USER_AGENT,
             "webhook-id": str(webhook_id),
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": sign(endpoint.secrets, str(webhook_id), now, body),
+            "webhook-signature": sign(route.keys, str(webhook_id), now, body),
         }
-        trusted = endpoint.allow_private or is_loopback_literal(url.host or "")
-        session = self._anywhere if trusted else self._in_public
         loop = asyncio.get_running_loop()
         start = loop.time()
         try:
-            async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+            async with route.session.post(route.url, data=body, headers=headers, allow_redirects=False) as response:
                 latency = loop.time() - start
                 beginning = await _beginning(response)
         except TimeoutError:
@@ -88,6 +98,15 @@ class EndpointClient:
             beginning=_printable(beginning.decode(errors="replace")),
             asked_wait=None if asked is None else parse_retry_after(asked, now),
         )
+
+    def _new_route(self, endpoint: Endpoint) -> "_Route":
+        url = URL(endpoint.url)
+        is_trusted = endpoint.allow_private or is_loopback_literal(url.host or "")
+        route = _Route(
+            url, self._anywhere if is_trusted else self._in_public, [signing_key(each) for each in endpoint.secrets]
+        )
+        self._routes[endpoint.id] = route
+        return route
 
     def _session(self, socket_factory: "aiohttp.SocketFactoryType | None") -> aiohttp.ClientSession:
         return aiohttp.ClientSession(

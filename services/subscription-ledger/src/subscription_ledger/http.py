@@ -95,19 +95,19 @@ class Api:
         after = _timeline_place(request.query.get("after"))
         async with self.database.connection() as connection:
             items = await timeline.find_timeline(connection, key, after, limit + 1)
-        last = items[limit - 1].place if len(items) > limit else None
         return page(
             [
                 {
                     "what": item.what,
-                    "id": item.place[2],
-                    "occurred_at": item.place[0],
+                    "id": str(item_id),
+                    "occurred_at": occurred_at,
                     "learned_at": item.learned_at,
                     **orjson.loads(item.details),
                 }
                 for item in items[:limit]
+                for occurred_at, _, item_id in [item.place]
             ],
-            None if last is None else _cursor(last),
+            _timeline_cursor(items[limit - 1].place) if len(items) > limit else None,
         )
 
     async def explain(self, request: web.Request) -> web.Response:
@@ -146,7 +146,7 @@ class Api:
         return page(
             [
                 {
-                    "id": item.id,
+                    "id": str(item.id),
                     "type": item.type,
                     "occurred_at": item.occurred_at,
                     "recorded_at": item.recorded_at,
@@ -217,7 +217,7 @@ def _explanation(explanation: Explanation) -> dict[str, object]:
 
 def _callback(entry: Entry) -> dict[str, object]:
     return {
-        "id": entry.id,
+        "id": str(entry.id),
         "kind": entry.kind,
         "occurred_at": entry.occurred_at,
         "learned_at": entry.learned_at,
@@ -236,6 +236,11 @@ def _from_cursor(text: str) -> object:
         return orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, binascii.Error) as error:
         raise _wrong_cursor() from error
+
+
+def _timeline_cursor(place: timeline.TimelinePlace) -> str:
+    time, rank, item_id = place
+    return _cursor([time, rank, str(item_id)])
 
 
 def _timeline_place(text: str | None) -> timeline.TimelinePlace | None:

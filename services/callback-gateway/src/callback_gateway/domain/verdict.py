@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from callback_gateway.domain.callback import Callback, Identity, Reason, Unacceptable, read_callback
-from callback_gateway.domain.game import Game, Offer
+from okgames.catalogue import App, Product
 from okgames.events import PaymentReceived, SubscriptionCancelled, SubscriptionPaid, TrialStarted
 from okgames.ok_protocol import CallbackAction, ErrorCode, Query, parse_amount, verify
 
@@ -37,24 +37,24 @@ class Refused:
 Verdict = Accepted | Refused
 
 
-def judge_nameless(query: Query, games: Iterable[Game]) -> Refused:
+def judge_nameless(query: Query, apps: Iterable[App]) -> Refused:
     """Refuse a callback whose application_key is missing or nobody's; without a secret one learns nothing of keys."""
-    if any(verify(query, game.secrets) for game in games):
+    if any(_is_signed_for(app, query) for app in apps):
         return Refused(Reason.UNKNOWN_APPLICATION)
     return _unproven(query)
 
 
-def judge(query: Query, game: Game, *, caller_is_expected: bool) -> Verdict:
+def judge(query: Query, app: App, *, caller_is_expected: bool) -> Verdict:
     """Decide on a callback by its signature, its caller, and the catalogue as of its transaction_time."""
-    if not verify(query, game.secrets):
+    if not _is_signed_for(app, query):
         return _unproven(query)
-    if not caller_is_expected and game.enforces_callers:
+    if not caller_is_expected and app.callers_policy == "enforce":
         return Refused(Reason.UNEXPECTED_CALLER)
     identity = None
     try:
-        callback = read_callback(query, game.zone)
+        callback = read_callback(query, app.timezone)
         identity = callback.identity
-        return _accept(callback, game)
+        return _accept(callback, app)
     except Unacceptable as unacceptable:
         return Refused(unacceptable.reason, identity)
 
@@ -64,20 +64,26 @@ def is_signed(verdict: Verdict) -> bool:
     return isinstance(verdict, Accepted) or verdict.reason.code is not ErrorCode.PARAM_SIGNATURE
 
 
+def _is_signed_for(app: App, query: Query) -> bool:
+    return verify(query, [secret.get_secret_value() for secret in app.secret_keys])
+
+
 def _unproven(query: Query) -> Refused:
     return Refused(Reason.WRONG_SIGNATURE if any(query.signatures) else Reason.UNSIGNED)
 
 
-def _accept(callback: Callback, game: Game) -> Accepted:
-    offer = game.offers.get(callback.product_code)
-    if offer is None:
+def _accept(callback: Callback, app: App) -> Accepted:
+    product = app.product(callback.product_code)
+    if product is None:
         raise Unacceptable(Reason.UNKNOWN_PRODUCT)
     if callback.currency not in _OKS:
         raise Unacceptable(Reason.WRONG_CURRENCY)
-    return _accept_subscription(callback, offer) if offer.is_subscription else _accept_purchase(callback, offer)
+    if product.subscription is None:
+        return _accept_purchase(callback, product)
+    return _accept_subscription(callback, product)
 
 
-def _accept_purchase(callback: Callback, offer: Offer) -> Accepted:
+def _accept_purchase(callback: Callback, product: Product) -> Accepted:
     if callback.identity is None or not callback.transaction_id:
         # Nothing else would tell two purchases of the same player and product apart.
         raise Unacceptable(Reason.MISSING_PARAMETER)
@@ -90,12 +96,12 @@ def _accept_purchase(callback: Callback, offer: Offer) -> Accepted:
             uid=callback.uid,
             product=callback.product_code,
             transaction_id=callback.transaction_id,
-            amount_oks=_price_paid(callback, offer),
+            amount_oks=_price_paid(callback, product),
         ),
     )
 
 
-def _accept_subscription(callback: Callback, offer: Offer) -> Accepted:
+def _accept_subscription(callback: Callback, product: Product) -> Accepted:
     attributes, identity = callback.attributes, callback.identity
     if attributes is None or identity is None:
         raise Unacceptable(Reason.WRONG_ATTRIBUTES)
@@ -109,11 +115,11 @@ def _accept_subscription(callback: Callback, offer: Offer) -> Accepted:
                 uid=callback.uid,
                 product=callback.product_code,
                 transaction_id=callback.transaction_id or None,
-                amount_oks=_price_paid(callback, offer),
+                amount_oks=_price_paid(callback, product),
                 ends_at=attributes.ends_at,
             ),
         )
-    _must_have_a_plausible_amount(callback, offer)
+    _must_have_a_plausible_amount(callback, product)
     kind = TrialStarted if attributes.action is CallbackAction.TRIAL_SUBSCRIPTION else SubscriptionCancelled
     return Accepted(
         identity,
@@ -128,15 +134,15 @@ def _accept_subscription(callback: Callback, offer: Offer) -> Accepted:
     )
 
 
-def _price_paid(callback: Callback, offer: Offer) -> int:
+def _price_paid(callback: Callback, product: Product) -> int:
     amount = parse_amount(callback.amount)
-    if amount is None or amount not in offer.prices_at(callback.transaction_time):
+    if amount is None or amount not in product.prices_at(callback.transaction_time):
         raise Unacceptable(Reason.WRONG_AMOUNT)
     return amount
 
 
-def _must_have_a_plausible_amount(callback: Callback, offer: Offer) -> None:
+def _must_have_a_plausible_amount(callback: Callback, product: Product) -> None:
     # No money moves with a trial or a cancellation, and what OK sends as their amount is not documented: nothing, 0,
     # or a price that was in force when the player subscribed.
-    if callback.amount and parse_amount(callback.amount) not in {0, *offer.prices}:
+    if callback.amount and parse_amount(callback.amount) not in {0, *(price.oks for price in product.prices)}:
         raise Unacceptable(Reason.WRONG_AMOUNT)

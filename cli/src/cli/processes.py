@@ -1,0 +1,100 @@
+import asyncio
+import signal
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+import uvloop
+
+import callback_gateway.service
+import notifier.service
+import simulator.service
+import subscription_ledger.service
+from cli.installation import installation, migrated_installation, plain_errors
+from okgames.clock import MovableClock
+from okgames.migrations import migrate
+from okgames.process import Build, Surroundings
+from okgames.runtime import serve
+from okgames.service import Service
+
+BUILDS: Final[Mapping[str, Build]] = {
+    "callback-gateway": callback_gateway.service.service,
+    "subscription-ledger": subscription_ledger.service.service,
+    "notifier": notifier.service.service,
+}
+
+logger = structlog.get_logger()
+
+
+def up(*, with_simulator: bool) -> None:
+    """Run all services in this process, and the simulator if wanted, until SIGTERM or SIGINT."""
+    with plain_errors(), installation() as found:
+        if found.settings.admin_token is None:
+            logger.warning("admin_token_missing", what_to_do="set OKGAMES_ADMIN_TOKEN, or: okgames token create NAME")
+        uvloop.run(_run(found, list(BUILDS.values()), migrated=False, with_simulator=with_simulator))
+
+
+def run(service: str) -> None:
+    """Run one service until SIGTERM or SIGINT; the database must be migrated."""
+    with plain_errors(), installation() as found:
+        uvloop.run(_run(found, [BUILDS[service]], migrated=True, with_simulator=False))
+
+
+def simulate(callback_url: str | None) -> None:
+    """Play OK until SIGTERM or SIGINT."""
+    with plain_errors(), migrated_installation() as found:
+        uvloop.run(_simulate(found, callback_url))
+
+
+def migrate_all() -> int:
+    """Bring the database up to date and return how many steps were applied."""
+    with plain_errors(), installation() as found:
+        services = [build(found.settings, found.config, found.clock) for build in BUILDS.values()]
+        schemas = [(service.database.schema, service.migrations) for service in services]
+        return migrate(found.settings.resolved_database_url, schemas)
+
+
+async def _run(found: Surroundings, builds: list[Build], *, migrated: bool, with_simulator: bool) -> None:
+    stop = _stop_signal()
+    services: list[Service] = [build(found.settings, found.config, found.clock) for build in builds]
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(
+            serve(
+                *services,
+                log=found.log,
+                settings=found.settings,
+                clock=found.clock,
+                keep_events=found.config.event_retention,
+                migrated=migrated,
+            )
+        )
+        if with_simulator:
+            await stack.enter_async_context(
+                simulator.service.serve(found.settings, found.config, _callback_url(found), found.clock)
+            )
+        await stop.wait()
+        logger.info("stopping")
+
+
+async def _simulate(found: Surroundings, callback_url: str | None) -> None:
+    stop = _stop_signal()
+    async with AsyncExitStack() as stack:
+        if isinstance(found.clock, MovableClock):
+            await found.clock.database.open()
+            stack.push_async_callback(found.clock.database.close)
+        await stack.enter_async_context(
+            simulator.service.serve(found.settings, found.config, callback_url or _callback_url(found), found.clock)
+        )
+        await stop.wait()
+
+
+def _callback_url(found: Surroundings) -> str:
+    return f"http://{found.settings.http}/ok/callback"
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
