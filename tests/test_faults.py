@@ -109,7 +109,7 @@ async def everything_answered_is_kept(studio: World, stream: Stream) -> None:
         rewards = [reward["transaction_id"] for reward in studio.game.rewards(uid)]
         assert len(set(rewards)) == len(rewards), "one payment has one reward"
         timeline = [item async for item in pages(studio, f"/v1/apps/{APPLICATION_KEY}/users/{uid}/timeline")]
-        entered = [item["transaction_id"] for item in timeline if item["type"] == "purchase"]
+        entered = [item["transaction_id"] for item in timeline if item["what"] == "callback"]
         assert sorted(entered) == sorted(rewards)
 
 

@@ -62,13 +62,9 @@ async def test_a_payment_whose_answer_was_lost_is_answered_the_same_and_rewarded
     assert 3 == len(concluded["attempts"])
     await wait_until(lambda: studio.game.items("1005") == {"gold": 500})
     timeline = await studio.get(f"/v1/apps/{APPLICATION_KEY}/users/1005/timeline")
-    assert 1 == len(
-        [
-            item
-            for item in timeline["items"]
-            if item.get("transaction_id") == concluded["transaction_id"] and item["type"] == "purchase"
-        ]
-    )
+    assert [concluded["transaction_id"]] == [
+        item["transaction_id"] for item in timeline["items"] if item["what"] == "callback"
+    ]
 
 
 async def test_webhooks_of_a_player_keep_their_order_while_the_game_fails(studio: World) -> None:

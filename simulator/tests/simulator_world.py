@@ -54,6 +54,7 @@ CONFIG: Final = Config.model_validate(
                         "subscription": {"period": "7d", "trial": "3d"},
                     },
                     {"code": "vip", "name": "VIP", "price": 90, "subscription": {"period": "7d"}},
+                    {"code": "brief", "name": "Brief", "price": 1, "subscription": {"period": "1s"}},
                 ],
             }
         ]
@@ -183,14 +184,16 @@ async def playing(game: Game) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def simulating(clock: Clock, *, policy: Policy | None = None, seed: str = "test") -> AsyncIterator[Simulator]:
-    """Run the simulator and a game for it to call."""
+async def simulating(
+    clock: Clock, *, policy: Policy | None = None, seed: str = "test", callback_url: str | None = None
+) -> AsyncIterator[Simulator]:
+    """Run the simulator and a game for it to call, unless `callback_url` says otherwise."""
     game = Game()
-    address = HttpAddress("127.0.0.1", _free_port())
+    address = HttpAddress("127.0.0.1", free_port())
     settings = Settings(simulator_http=address, config=Path("unused"))
     async with (
         playing(game),
-        serve(settings, CONFIG, game.url, clock, policy=policy, seed=seed),
+        serve(settings, CONFIG, callback_url or game.url, clock, policy=policy, seed=seed),
         aiohttp.ClientSession(f"http://{address}", timeout=aiohttp.ClientTimeout(30)) as http,
     ):
         yield Simulator(game, http)
@@ -208,7 +211,7 @@ async def movable_clock(database_url: str) -> AsyncIterator[MovableClock]:
         await database.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]

@@ -1,5 +1,5 @@
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -155,6 +155,30 @@ async def test_a_renewal_by_card_is_the_same_callback(ok: Simulator) -> None:
     first, renewal = ok.game.calls
     assert set(first.parameters) - {"product_option"} == set(renewal.parameters) - {"product_option"}
     assert ["oks", "card"] == [row["charged_to"] for row in (await ok.books())["payments"]]
+
+
+async def test_a_renewal_that_nothing_pays_for_is_no_callback_and_is_tried_again_the_next_day(ok: Simulator) -> None:
+    await ok.player("subscribe", "vip")
+    await ok.faults(unpaid_renewals={"next": 2})
+    await ok.advance("8d12h")
+    assert 1 == len(ok.game.calls)
+    assert "active" == (await ok.subscription("vip"))["state"]
+
+    await ok.advance("1d")
+
+    first, late = (datetime.fromisoformat(time) for _, time in ok.game.story())
+    assert timedelta(days=9) == late - first
+
+
+async def test_a_subscription_that_nothing_pays_for_ends_without_a_callback(ok: Simulator) -> None:
+    await ok.player("subscribe", "vip")
+    await ok.faults(unpaid_renewals=1)
+    await ok.advance("30d")
+
+    assert 1 == len(ok.game.calls)
+    assert "failed" == (await ok.subscription("vip"))["state"]
+    await ok.player("subscribe", "vip")
+    assert "active" == (await ok.subscription("vip"))["state"]
 
 
 async def test_a_slow_call_leaves_the_game_less_time(database_url: str) -> None:

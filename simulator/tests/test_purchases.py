@@ -3,8 +3,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from simulator_world import START, Answering, Simulator, failing, hanging, movable_clock, refusing, simulating
+from simulator_world import (
+    START,
+    Answering,
+    Simulator,
+    failing,
+    free_port,
+    hanging,
+    movable_clock,
+    refusing,
+    simulating,
+)
 
+from okgames.clock import MovableClock
 from okgames.ok_protocol import ErrorCode
 from simulator.domain.attempts import Policy
 
@@ -76,15 +87,22 @@ async def test_attempts_are_five_seconds_apart_by_the_clock_and_say_the_same(ok:
     assert third <= now < third + FIVE_SECONDS
 
 
-async def test_a_game_that_hangs_or_is_not_there_is_given_up(database_url: str) -> None:
+async def test_a_game_that_hangs_is_given_up(database_url: str) -> None:
     policy = Policy(timeout=timedelta(seconds=0.2))
     async with movable_clock(database_url) as clock, simulating(clock, policy=policy) as ok:
         ok.game.answers = [hanging, hanging, hanging]
-        hung = await ok.player("purchase", "gold_100")
+        concluded = await ok.player("purchase", "gold_100")
 
-    assert "cancelled" == hung["status"]
-    assert {"no answer in time"} == {attempt["reason"] for attempt in hung["attempts"]}
-    assert {None} == {attempt["status"] for attempt in hung["attempts"]}
+    assert "cancelled" == concluded["status"]
+    assert {(None, "no answer in time")} == {(each["status"], each["reason"]) for each in concluded["attempts"]}
+
+
+async def test_a_game_that_is_not_there_is_given_up(clock: MovableClock) -> None:
+    async with simulating(clock, callback_url=f"http://127.0.0.1:{free_port()}/ok/callback") as ok:
+        concluded = await ok.player("purchase", "gold_100")
+
+    assert "cancelled" == concluded["status"]
+    assert [None] * 3 == [attempt["status"] for attempt in concluded["attempts"]]
 
 
 async def test_a_lost_answer_is_asked_for_again(ok: Simulator) -> None:

@@ -29,29 +29,24 @@ def print_rows(rows: Sequence[Row], columns: Mapping[str, str], *, as_json: bool
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(_cell(row.get(field)) for field in columns.values()))
-    _print(table)
+    # Where a program reads the output, lines must not be cut to the width of a terminal.
+    width = None if sys.stdout.isatty() else _UNLIMITED
+    Console(width=width, highlight=False, markup=False).print(table)
 
 
 def print_row(row: Row, *, as_json: bool) -> None:
-    """Print one object: a line for each field, or as JSON."""
+    """Print one object: a line for each field that is no list, or as JSON."""
     if as_json:
         print(json.dumps(row, ensure_ascii=False))
         return
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for field, value in row.items():
-        if not isinstance(value, list):
-            table.add_row(field, _cell(value))
-    _print(table)
+    shown = {field: _cell(value) for field, value in row.items() if not isinstance(value, list)}
+    width = max(map(len, shown))
+    for field, text in shown.items():
+        print(f"{field:<{width}}  {text}")
 
 
 def moscow(time: datetime) -> str:
     return f"{time.astimezone(_MOSCOW):%Y-%m-%d %H:%M:%S} MSK"
-
-
-def _print(table: Table) -> None:
-    # Where a program reads the output, lines must not be cut to the width of a terminal.
-    width = None if sys.stdout.isatty() else _UNLIMITED
-    Console(width=width, highlight=False, markup=False).print(table)
 
 
 def _cell(value: object) -> str:

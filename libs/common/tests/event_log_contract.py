@@ -205,6 +205,20 @@ async def a_cancelled_reader_returns_soon_and_loses_nothing(subject: Subject) ->
         assert last[-1:] == [2] or [2] == numbers(await take(subject, batches, 1))
 
 
+async def an_empty_batch_comes_when_everything_has_come(subject: Subject) -> None:
+    async with subject.log.read("group", PaymentReceived.topic) as batches, asyncio.timeout(20):
+        for number in range(1, 4):
+            await write(subject, payment("1", number))
+            came: list[Record] = []
+            while True:
+                batch = await anext(batches)
+                came += batch.records
+                await batch.done()
+                if not batch.records and came:
+                    break
+            assert [number] == numbers(came)
+
+
 PROMISES = (
     committed_events_come_and_rolled_back_ones_do_not,
     an_event_that_commits_late_is_not_lost,
@@ -215,6 +229,7 @@ PROMISES = (
     a_new_group_starts_at_the_oldest_event_kept,
     two_members_share_a_group_and_a_third_takes_over_from_a_dead_one,
     a_cancelled_reader_returns_soon_and_loses_nothing,
+    an_empty_batch_comes_when_everything_has_come,
 )
 
 

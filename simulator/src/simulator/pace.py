@@ -1,25 +1,22 @@
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Final
 
 from okgames.clock import Clock, MovableClock
+from okgames.database import Database
+from okgames.events import Topic
+from okgames.postgres_log import lags
 
-
-async def at_once() -> None:
-    """Wait for nothing."""
+_PATIENCE: Final = 1.0
+_LOOK_SECONDS: Final = 0.002
 
 
 class Pace:
-    """
-    Let time pass: a movable clock is moved, with the system's clock there is only waiting.
+    """Let time pass: a movable clock is moved, with the system's clock there is only waiting."""
 
-    `settled` returns when the game's systems have done what earlier calls gave them to do. It is awaited before
-    days pass, because in a simulation they pass faster than any real system needs for one event.
-    """
-
-    def __init__(self, clock: Clock, settled: Callable[[], Awaitable[None]] = at_once) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._settled = settled
+        self._left_behind = 0
 
     @property
     def is_movable(self) -> bool:
@@ -36,6 +33,30 @@ class Pace:
             await asyncio.sleep(max(0, (time - await self._clock.now()).total_seconds()))
 
     async def leap_to(self, time: datetime) -> None:
-        """Let a longer time pass, after everything so far has settled."""
-        await self._settled()
+        """
+        Let a longer time pass, once the readers of the log have handled the callbacks so far.
+
+        Otherwise days could go by between a renewal and its handling, and access would lapse that was paid for.
+        """
+        if isinstance(self._clock, MovableClock):
+            await self._readers_catch_up(self._clock.database)
         await self.wait_until(time)
+
+    async def _readers_catch_up(self, database: Database) -> None:
+        loop = asyncio.get_running_loop()
+        fewest, patient_until = await _unread(database), loop.time() + _PATIENCE
+        unread = fewest
+        while unread and unread != self._left_behind:
+            if loop.time() > patient_until:
+                # Nobody reads just now: once is enough to have waited for that.
+                self._left_behind = unread
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+            unread = await _unread(database)
+            if unread < fewest:
+                fewest, patient_until = unread, loop.time() + _PATIENCE
+
+
+async def _unread(database: Database) -> int:
+    counts = await lags(database, at_most=1_000)
+    return sum(count for (_, topic), count in counts.items() if topic == Topic.PAYMENTS)

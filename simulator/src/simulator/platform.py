@@ -110,6 +110,9 @@ class Platform:
             subscription = self.books.subscriptions[player, code]
             if subscription.charged_at != at:
                 return  # cancelled, and perhaps started again, after this was entered
+            if self.mischief.strikes(Fault.UNPAID_RENEWALS, self._next_chance(player, code)):
+                self._keep(player, code, subscriptions.not_paid(subscription, at))
+                return
             at = subscriptions.next_moment(subscription, at)
             self.books.subscriptions[player, code] = subscriptions.charging(subscription, at)
             change = Change(CallbackAction.REG_SUBSCRIPTION, at + goods.plan_of(product).period)
@@ -137,7 +140,7 @@ class Platform:
         *,
         is_renewal: bool = False,
     ) -> Notice:
-        chance = self._chance.of(player.application_key, player.uid, code, self.books.ordinal(player, code))
+        chance = self._next_chance(player, code)
         call_id = int(at.timestamp() * 1000)
         if change is None or change.action is CallbackAction.REG_SUBSCRIPTION:
             transaction_id: str | None = f"{next(self._transactions)}_{call_id}"
@@ -159,6 +162,9 @@ class Platform:
         )
         purse = Purse.CARD if by_card else Purse.OKS
         return self.books.open_notice(chance, callback, purse, is_renewal=is_renewal)
+
+    def _next_chance(self, player: Player, code: str) -> Chance:
+        return self._chance.of(player.application_key, player.uid, code, self.books.ordinal(player, code))
 
     async def _let_another_pass(self, notice: Notice) -> None:
         player = notice.callback.player
@@ -206,9 +212,12 @@ class Platform:
             after = subscriptions.started(before, told.callback.at, change)
         else:
             return
-        self.books.subscriptions[key] = after
-        if after.charged_at is not None:
-            self.agenda.enter(after.charged_at, Charge(*key))
+        self._keep(*key, after)
+
+    def _keep(self, player: Player, code: str, subscription: Subscription) -> None:
+        self.books.subscriptions[player, code] = subscription
+        if subscription.charged_at is not None:
+            self.agenda.enter(subscription.charged_at, Charge(player, code))
 
 
 def _status(notice: Notice, conclusion: Conclusion) -> NoticeStatus:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
@@ -14,7 +14,7 @@ from simulator.domain.attempts import Policy
 from simulator.domain.books import Books
 from simulator.domain.faults import FaultMix, Mischief
 from simulator.http import application
-from simulator.pace import Pace, at_once
+from simulator.pace import Pace
 from simulator.platform import Platform
 from simulator.stepping import Stepper
 from simulator.telling import Teller
@@ -31,16 +31,15 @@ async def serve(
     *,
     policy: Policy | None = None,
     seed: str = "okgames",
-    settled: Callable[[], Awaitable[None]] = at_once,
 ) -> AsyncIterator[Platform]:
     """
     Play OK for the configured apps as long as the context lasts, at `settings.simulator_http`.
 
-    A movable clock's database is the caller's to open. The books live in memory and end with the context. `settled`
-    is awaited before the clock moves by more than the pause between two attempts.
+    A movable clock's database is the caller's to open. The books live in memory and end with the context; the same
+    `seed` gives the same faults to the same players.
     """
     policy = policy or Policy()
-    pace = Pace(clock, settled)
+    pace = Pace(clock)
     books = Books()
     mischief = Mischief(FaultMix())
     async with AsyncExitStack() as stack:

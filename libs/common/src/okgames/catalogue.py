@@ -60,6 +60,12 @@ def _zone(value: object) -> ZoneInfo:
         raise ValueError("must be the name of a time zone, such as Europe/Moscow") from error
 
 
+def _secret(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value():
+        raise ValueError("must not be empty")
+    return value
+
+
 def _webhook_secret(value: SecretStr) -> SecretStr:
     name, _, encoded = value.get_secret_value().partition("_")
     try:
@@ -99,7 +105,7 @@ PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Number = Annotated[str, AfterValidator(_number)]
-Secret = Annotated[SecretStr, Field(min_length=1)]
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
 WebhookFilter = Literal[
     "*",

@@ -80,7 +80,7 @@ def _message(error: ErrorDetails) -> str:
 def _unknown(key: Key) -> str:
     table = next((part for part in reversed(key[:-1]) if isinstance(part, str)), "")
     names = sorted(_names(_TABLES[table]))
-    close = get_close_matches(str(key[-1]), names, n=1)
+    close = get_close_matches(str(key[-1]), names, n=1, cutoff=0.8)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
     return f"is no key of this table; {hint}"
 

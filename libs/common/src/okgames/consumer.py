@@ -57,14 +57,29 @@ class Consumer:
         self._group = group
         self._topic = topic
         self._handler = handler
+        self._read_until = float("-inf")
+        self._progress = asyncio.Event()
 
     async def run(self, after_batch: Callable[[], None]) -> None:
         """Read until cancelled; call `after_batch` after each batch that was handled."""
+        loop = asyncio.get_running_loop()
         async with self._log.read(self._group, self._topic) as batches:
+            asked_at = loop.time()
             async for batch in batches:
-                await self._handle(batch.records)
-                await batch.done()
-                after_batch()
+                if batch.records:
+                    await self._handle(batch.records)
+                    await batch.done()
+                    after_batch()
+                else:
+                    self._read_until = asked_at
+                    self._progress.set()
+                asked_at = loop.time()
+
+    async def has_read_until(self, time: float) -> None:
+        """Wait until everything was handled that had been committed by `time`, of the event loop's clock."""
+        while self._read_until < time:
+            self._progress.clear()
+            await self._progress.wait()
 
     async def _handle(self, records: Sequence[Record]) -> None:
         try:

@@ -19,6 +19,7 @@ from okgames.postgres_layout import Layout, PostgresNotStarted, Running, try_loc
 _START_SECONDS: Final = 180.0
 _STOP_SECONDS: Final = 70.0
 _LOOK_SECONDS: Final = 0.5
+_RETRY_SECONDS: Final = 5.0
 
 logger = structlog.get_logger()
 
@@ -69,21 +70,26 @@ class _User:
         self._leaving.set()
         self._watch.join()
         try:
-            if self._is_last():
-                self._stop_supervisor()
+            if self._is_last() and self._stop_supervisor():
                 self._layout.remove_socket_dir()
         finally:
             os.close(self._lock)
 
-    def _stop_supervisor(self) -> None:
+    def _stop_supervisor(self) -> bool:
+        """Return True when it is gone, and Postgres with it."""
         deadline = time.monotonic() + _STOP_SECONDS
         is_asked = False
         while self._is_supervised() and time.monotonic() < deadline:
             running = Running.read(self._layout.supervisor_lock)
             if running is not None and not is_asked:
-                os.kill(running.pid, signal.SIGTERM)
+                try:
+                    os.kill(running.pid, signal.SIGTERM)
+                except PermissionError:
+                    # Root started it on our data: it looks for users by itself.
+                    return False
                 is_asked = True
             time.sleep(0.01)
+        return not self._is_supervised()
 
     def _is_last(self) -> bool:
         # The supervisor looks for users now and then by taking the lock for a moment.
@@ -154,3 +160,4 @@ class _User:
                     self._start_supervisor()
             except (PostgresNotStarted, OSError) as error:
                 logger.error("embedded_postgres_not_restarted", reason=str(error))
+                self._leaving.wait(_RETRY_SECONDS)

@@ -21,7 +21,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Hold records of one topic, each key's in order; `done` moves the group past them."""
+    """
+    Hold records of one topic, each key's in order; `done` moves the group past them.
+
+    A batch without records says that the reader has caught up.
+    """
 
     records: Sequence[Record]
     done: Callable[[], Awaitable[None]]
@@ -40,6 +44,7 @@ class EventLog(Protocol):
     5. A partition is held by one member of a group at a time; where two overlap in a hand-over, the inbox lets one
        of them win.
     6. Cancelling a reader returns within a bounded time and loses nothing.
+    7. An empty batch comes, now and then, when everything has come that was committed before it was asked for.
 
     Not promised: order across keys, and exactly-once delivery (the inbox makes the effects once).
     """

@@ -88,8 +88,10 @@ class Layout:
             if _is_private(known, self.owner):
                 return known
             self.socket.unlink()
-        parents = [Path(tempfile.gettempdir()), Path("/tmp")]  # noqa: S108 - mkdtemp makes the name and the rights
-        parent = next(each for each in parents if len(os.fsencode(each)) + 20 <= _SOCKET_DIR_LIMIT)
+        candidates = [Path(tempfile.gettempdir()), Path("/tmp")]  # noqa: S108 - mkdtemp makes the name and the rights
+        parent = next((each for each in candidates if _can_hold_sockets(each)), None)
+        if parent is None:
+            raise PostgresNotStarted("no folder for a Unix socket: set TMPDIR to a short path that all users may enter")
         made = Path(tempfile.mkdtemp(prefix="okgames-", dir=parent))
         if os.geteuid() == 0:
             os.chown(made, self.owner, -1)
@@ -158,6 +160,13 @@ def _unusable(error: OSError) -> PostgresNotStarted:
     return PostgresNotStarted(
         f"{error.filename}: {error.strerror}: set OKGAMES_DATA_DIR to a folder that this user may write to"
     )
+
+
+def _can_hold_sockets(parent: Path) -> bool:
+    # The name that mkdtemp makes has 16 characters.
+    is_short = len(os.fsencode(parent)) + 1 + 16 <= _SOCKET_DIR_LIMIT
+    is_open = all(folder.stat().st_mode & stat.S_IXOTH for folder in (parent, *parent.parents))
+    return is_short and (is_open or os.geteuid() != 0)
 
 
 def _is_private(directory: Path, owner: int) -> bool:

@@ -58,6 +58,7 @@ class _Reader:
                     records = [Record(row["id"], row["type"], row["key"], row["data"]) for row in rows]
                     yield Batch(records, partial(self._move_to, ends))
                     self._must_have_reached(ends)
+                yield Batch((), _nothing_to_do)
                 await self._wait_for_news()
         except Exception as error:
             if is_unavailable(error):
@@ -140,6 +141,10 @@ class _Reader:
     def _on_append(self, _connection: object, _pid: int, _channel: str, topic: object) -> None:
         if topic == self.topic:
             self.news.set()
+
+
+async def _nothing_to_do() -> None:
+    """Finish an empty batch."""
 
 
 async def lags(database: Database, *, at_most: int = 100_000) -> dict[tuple[str, str], int]:

@@ -1,7 +1,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 from uuid import UUID
@@ -22,8 +22,9 @@ from okgames.outbox import append
 from okgames.retry import Exhausted, RetryAt
 
 _LANES_AT_ONCE: Final = 256
-_MOST_OF_ONE_ENDPOINT: Final = 64
-_LEAST_OF_ONE_ENDPOINT: Final = 4
+_MOST_TO_ONE_ENDPOINT: Final = 64
+_LEAST_TO_ONE_ENDPOINT: Final = 4
+_MOST_UNRECORDED: Final = 1024
 _LONGEST_WAIT: Final = 1.0
 """Seconds after which the database is asked for due lanes, should nobody have said that there are any."""
 
@@ -37,6 +38,20 @@ class _Claim:
     lane: Lane
     clock_time: datetime
     loop_time: float
+
+
+@dataclass
+class _Line:
+    """What this process has leased of one endpoint's lanes; as many as are attempted at once may stand in line."""
+
+    endpoint: Endpoint
+    at_once: int
+    claims: asyncio.Queue[_Claim] = field(default_factory=asyncio.Queue)
+    leased: int = 0
+
+    @property
+    def room(self) -> int:
+        return 2 * self.at_once - self.leased
 
 
 class Courier:
@@ -61,16 +76,14 @@ class Courier:
     ) -> None:
         self._database = database
         self._clock = clock
-        self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
         self._answer_within = answer_within
         self._resolver = resolver
         self._lease = 2 * answer_within
         # What is left of the lease after the last attempt is for recording it.
         self._begin_within = answer_within.total_seconds() * 2 / 3
         share = _LANES_AT_ONCE // max(1, len(endpoints))
-        self._share = max(_LEAST_OF_ONE_ENDPOINT, min(share, _MOST_OF_ONE_ENDPOINT))
-        self._busy = dict.fromkeys(self._endpoints, 0)
-        self._claims: asyncio.Queue[_Claim] = asyncio.Queue()
+        at_once = max(_LEAST_TO_ONE_ENDPOINT, min(share, _MOST_TO_ONE_ENDPOINT))
+        self._lines = {endpoint.id: _Line(endpoint, at_once) for endpoint in endpoints}
         self._unrecorded: set[LaneKey] = set()
         self._attempts: list[Attempt] = []
         self._releases: list[Release] = []
@@ -87,7 +100,7 @@ class Courier:
     async def feed(self) -> None:
         """Make the endpoints known, then lease lanes as they fall due, until cancelled."""
         async with self._database.transaction() as tx:
-            await store.save_endpoints(tx, list(self._endpoints.values()))
+            await store.save_endpoints(tx, [line.endpoint for line in self._lines.values()])
         while True:
             self._news.clear()
             wait = await self._claim()
@@ -103,8 +116,9 @@ class Courier:
                 self._new_client() as client,
                 asyncio.TaskGroup() as group,
             ):
-                for _ in range(self._share * len(self._endpoints)):
-                    group.create_task(self._work(client))
+                for line in self._lines.values():
+                    for _ in range(line.at_once):
+                        group.create_task(self._work(client, line))
                 await asyncio.Future()
         finally:
             await self._record_the_last()
@@ -139,40 +153,39 @@ class Courier:
             # One of ours that was leased again had its lease run out: it is left to run out once more.
             if lane.key not in self._unrecorded:
                 self._unrecorded.add(lane.key)
-                self._busy[lane.key.endpoint_id] += 1
-                self._claims.put_nowait(_Claim(lane, clock_time, loop_time))
+                line = self._lines[lane.key.endpoint_id]
+                line.leased += 1
+                line.claims.put_nowait(_Claim(lane, clock_time, loop_time))
         self._more_is_due = len(lanes) == sum(room.values())
         if next_due is None:
             return _LONGEST_WAIT
         return min((next_due - clock_time).total_seconds(), _LONGEST_WAIT)
 
     def _room(self) -> Mapping[UUID, int]:
-        if len(self._unrecorded) > 4 * self._share * len(self._endpoints):
+        if len(self._unrecorded) > _MOST_UNRECORDED:
             return {}
-        return {id_: self._share - busy for id_, busy in self._busy.items() if busy < self._share}
+        return {id_: line.room for id_, line in self._lines.items() if line.room > 0}
 
-    async def _work(self, client: EndpointClient) -> None:
+    async def _work(self, client: EndpointClient, line: _Line) -> None:
         while True:
-            claim = await self._claims.get()
+            claim = await line.claims.get()
             due_at = claim.clock_time
             try:
-                due_at = await self._go_through(client, claim)
+                due_at = await self._go_through(client, line.endpoint, claim)
             finally:
-                self._give_back(claim, due_at)
+                self._give_back(line, claim, due_at)
 
-    def _give_back(self, claim: _Claim, due_at: datetime) -> None:
-        endpoint_id = claim.lane.key.endpoint_id
-        self._busy[endpoint_id] -= 1
+    def _give_back(self, line: _Line, claim: _Claim, due_at: datetime) -> None:
+        line.leased -= 1
         self._releases.append(Release(claim.lane, due_at))
         self._results.set()
         # A claim for each lane that ends would cost more than it brings.
-        if self._more_is_due and self._busy[endpoint_id] <= self._share * 3 // 4:
+        if self._more_is_due and line.room >= line.at_once:
             self._news.set()
 
-    async def _go_through(self, client: EndpointClient, claim: _Claim) -> datetime:
+    async def _go_through(self, client: EndpointClient, endpoint: Endpoint, claim: _Claim) -> datetime:
         """Attempt a lane's deliveries in order; return when the lane is due again."""
         loop, lane = asyncio.get_running_loop(), claim.lane
-        endpoint = self._endpoints[lane.key.endpoint_id]
         for delivery in lane.deliveries:
             if loop.time() - claim.loop_time > self._begin_within:
                 break
@@ -193,9 +206,10 @@ class Courier:
         return claim.clock_time
 
     async def _record_the_last(self) -> None:
-        while not self._claims.empty():
-            claim = self._claims.get_nowait()
-            self._give_back(claim, claim.clock_time)
+        for line in self._lines.values():
+            while not line.claims.empty():
+                claim = line.claims.get_nowait()
+                self._give_back(line, claim, claim.clock_time)
         try:
             await self._record()
         except Exception as error:
@@ -210,7 +224,8 @@ class Courier:
             if not releases and not attempts:
                 return
             async with self._database.transaction() as tx:
-                events = await _save(tx, self._endpoints, attempts, releases)
+                endpoints = {id_: line.endpoint for id_, line in self._lines.items()}
+                events = await _save(tx, endpoints, attempts, releases)
                 await append(tx, *events)
             del self._attempts[: len(attempts)]
             del self._releases[: len(releases)]

@@ -88,7 +88,7 @@ class Books:
     _seen: defaultdict[SubscriptionKey, int] = field(default_factory=lambda: defaultdict(int))
 
     def ordinal(self, player: Player, product: str) -> int:
-        """Number the next notice among those of the player's product, whatever other players do meanwhile."""
+        """Number what happens next to a player's product, whatever other players do meanwhile."""
         self._seen[player, product] += 1
         return self._seen[player, product]
 

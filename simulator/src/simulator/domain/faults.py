@@ -19,6 +19,7 @@ class Fault(StrEnum):
     UNKNOWN_PARAMETERS = "unknown_parameters"
     REFUNDS = "refunds"
     CARD_CHARGES = "card_charges"
+    UNPAID_RENEWALS = "unpaid_renewals"
 
 
 class _Frozen(BaseModel):
@@ -52,6 +53,7 @@ class FaultMix(_Frozen):
     transaction_id: TransactionIds = TransactionIds.ABSENT
     refunds: Rate = 0.0
     card_charges: Rate = 0.0
+    unpaid_renewals: Rate = 0.0
 
     def draw(self, fault: Fault, chance: Chance) -> tuple[bool, "FaultMix"]:
         """Tell whether a fault happens now, and return the mix that holds from then on."""

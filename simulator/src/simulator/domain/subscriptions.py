@@ -11,7 +11,10 @@ CHARGED_AGAIN_AFTER: Final = timedelta(hours=1)
 """OK's pages do not say what follows a renewal that failed: here OK charges again after so long."""
 
 CHARGES_AT_MOST: Final = 24
-"""So many failed charges in a row end a subscription, of which no callback tells."""
+"""So many charges in a row that the game did not accept end a subscription, of which no callback tells."""
+
+UNPAID_FOR_AT_MOST: Final = 3
+"""So many days in a row without OKs and with an empty card end a subscription as well."""
 
 
 class AlreadySubscribed(Exception):
@@ -98,12 +101,21 @@ def renewed(subscription: Subscription, change: Change) -> Subscription:
 
 def not_renewed(subscription: Subscription, at: datetime) -> Subscription:
     """Return the subscription after a charge at `at` that the game did not accept."""
+    return _charged_in_vain(subscription, at + CHARGED_AGAIN_AFTER, CHARGES_AT_MOST)
+
+
+def not_paid(subscription: Subscription, at: datetime) -> Subscription:
+    """Return the subscription after OK found nothing to charge at `at`, of which the game hears nothing."""
+    return _charged_in_vain(subscription, at + timedelta(days=1), UNPAID_FOR_AT_MOST)
+
+
+def _charged_in_vain(subscription: Subscription, again_at: datetime, at_most: int) -> Subscription:
     if not subscription.is_running:
         return subscription
     failed_charges = subscription.failed_charges + 1
-    if failed_charges >= CHARGES_AT_MOST:
-        return replace(subscription, state=SubscriptionState.FAILED, failed_charges=failed_charges)
-    return replace(subscription, charged_at=at + CHARGED_AGAIN_AFTER, failed_charges=failed_charges)
+    if failed_charges >= at_most:
+        return replace(subscription, state=SubscriptionState.FAILED, charged_at=None, failed_charges=failed_charges)
+    return replace(subscription, charged_at=again_at, failed_charges=failed_charges)
 
 
 def cancelled(subscription: Subscription | None, at: datetime) -> Subscription:

@@ -1,0 +1,63 @@
+import subprocess
+import sys
+
+import pytest
+from command import Command
+
+from cli.main import ServiceName
+from cli.processes import BUILDS
+from okgames.service import Scope
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ([], ["up", "run", "demo", "simulator", "migrate", "check-config", "token", "deliveries", "endpoints"]),
+        (["token"], ["create", "list", "revoke"]),
+        (["deliveries"], ["list", "show", "resend", "resend-range"]),
+        (["endpoints"], ["list", "pause", "resume", "ping"]),
+        (["dead-letters"], ["list", "show", "retry"]),
+    ],
+)
+def test_help_names_the_commands(command: Command, arguments: list[str], names: list[str]) -> None:
+    text = command.prints(*arguments, "--help")
+
+    assert [] == [name for name in names if f" {name} " not in text]
+
+
+def test_help_names_every_scope(command: Command) -> None:
+    text = "".join(command.prints("token", "create", "--help", COLUMNS="1000").split())
+
+    assert [] == [scope for scope in Scope if scope not in text]
+
+
+def test_every_service_can_be_run() -> None:
+    assert set(ServiceName) == set(BUILDS)
+
+
+def test_help_waits_for_none_of_the_large_libraries() -> None:
+    program = "import sys, cli.main; print({'aiohttp', 'asyncpg', 'pydantic', 'okgames'} & set(sys.modules))"
+
+    assert "set()" == subprocess.check_output([sys.executable, "-c", program], text=True).strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["fly"], "No such command 'fly'."),
+        (["up", "--fast"], "No such option: --fast"),
+        (["run", "nothing"], "Invalid value for 'SERVICE'"),
+        (["deliveries", "show"], "Missing argument 'ID'."),
+        (["deliveries", "list", "--limit", "0"], "Invalid value for '--limit'"),
+        (["token", "create", "game"], "Missing option '--scope'."),
+        (["deliveries", "resend-range", "--app=a", "--from=today", "--to=2026-03-02T10:00:00Z"], "--from: today is no"),
+    ],
+)
+def test_wrong_input_is_told_in_one_line_and_ends_with_2(
+    command: Command, arguments: list[str], complaint: str
+) -> None:
+    result = command.run(*arguments)
+
+    assert (2, "", 1) == (result.returncode, result.stdout, result.stderr.count("\n"))
+    assert result.stderr.startswith("okgames: ")
+    assert complaint in result.stderr
