@@ -36,6 +36,7 @@ bench: $(SET_UP) ## measure side by side with the usual ways and write bench/RES
 	@$(BIN)/python bench
 
 lock: ## take new versions of the dependencies into requirements.lock (needs uv)
+	@command -v uv >/dev/null || { echo 'make lock needs uv: see CONTRIBUTING.md' >&2; exit 1; }
 	@uv lock --quiet --upgrade
 	@uv export --quiet --frozen --no-emit-workspace --all-groups --no-header --output-file requirements.lock >/dev/null
 	@rm uv.lock

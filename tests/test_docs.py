@@ -58,9 +58,11 @@ def test_readme_is_short_enough_to_be_read() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) < 150
 
 
-@pytest.mark.parametrize("variable", re.findall(r"`(OKGAMES_\w+)`", (ROOT / "README.md").read_text()))
-def test_variable_of_the_readme_is_a_setting(variable: str) -> None:
-    assert variable.removeprefix("OKGAMES_").lower() in Settings.model_fields
+def test_table_of_variables_in_the_readme_has_all_settings() -> None:
+    rows = re.findall(r"^\| (`OKGAMES_.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    named = {name.lower() for row in rows for name in re.findall(r"`OKGAMES_(\w+)`", row)}
+
+    assert set(Settings.model_fields) == named
 
 
 @pytest.mark.parametrize("decision", sorted(ROOT.glob("docs/decisions/0*.md")), ids=lambda path: path.stem)
@@ -76,3 +78,11 @@ def test_decision_has_its_sections_and_stands_in_the_list(decision: Path) -> Non
 
 def test_every_event_type_stands_in_the_events_table() -> None:
     assert [] == [name for name in EVENT_TYPES if f"`{name}`" not in (ROOT / "docs/architecture.md").read_text()]
+
+
+def test_every_sign_of_the_runbook_is_in_the_code() -> None:
+    code = "".join(path.read_text() for path in ROOT.glob("*/*/src/**/*.py"))
+    signs = re.findall(r"`([a-z]+(?:_[a-z]+)+)`", (ROOT / "docs/runbook.md").read_text())
+
+    assert len(signs) > 15
+    assert [] == sorted({sign for sign in signs if not re.search(rf"\b{sign.removesuffix('_total')}\b", code)})

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+import pytest
 from world import APPLICATION_KEY, SECRET_KEY, World, world
 
 from okgames.embedded_postgres import embedded_postgres
@@ -72,6 +73,7 @@ class Stream:
         return error is None
 
 
+@pytest.mark.timeout(3600)
 async def test_what_was_answered_true_survives_any_kill(studio: World, soak: bool) -> None:
     stream = Stream(studio, seed=20260302)
     sending = asyncio.create_task(stream.run())

@@ -44,12 +44,21 @@ def test_error_of_the_file_names_its_line_and_key(command: Command, text: str, c
         ("OKGAMES_ADMIN_TOKEN_FILE", "/nowhere"),
     ],
 )
-def test_wrong_variable_is_named_and_nothing_starts(command: Command, variable: str, value: str) -> None:
-    for arguments in (["check-config"], ["up"], ["migrate"]):
-        result = command.run(*arguments, **{variable: value})
+def test_wrong_variable_is_named(command: Command, variable: str, value: str) -> None:
+    result = command.run("check-config", **{variable: value})
 
-        assert (2, "", 1) == (result.returncode, result.stdout, result.stderr.count("\n"))
-        assert variable in result.stderr
+    assert (2, "", 1) == (result.returncode, result.stdout, result.stderr.count("\n"))
+    assert variable in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["up"], ["run", "notifier"], ["simulator"], ["migrate"], ["token", "list"]])
+def test_nothing_starts_with_a_wrong_configuration(command: Command, arguments: list[str]) -> None:
+    (command.directory / "okgames.toml").write_text(APP + "colour = 1\n")
+
+    result = command.run(*arguments)
+
+    assert (2, "", 1) == (result.returncode, result.stdout, result.stderr.count("\n"))
+    assert "okgames.toml:6: apps[0].colour: " in result.stderr
 
 
 def test_missing_file_is_an_error_that_names_the_variable(command: Command) -> None:

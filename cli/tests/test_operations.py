@@ -102,15 +102,12 @@ async def park_payment_of(product: str, command: Command) -> None:
     await database.close()
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["deliveries", "show", "nothing"], ["endpoints", "pause", "nothing"], ["dead-letters", "show", "nothing"]],
-)
-async def test_id_of_nothing_is_wrong_input(command: Command, arguments: list[str]) -> None:
+async def test_id_of_nothing_is_wrong_input(command: Command) -> None:
     async with command.running("up"):
-        result = command.run(*arguments)
+        for arguments in (("deliveries", "show"), ("endpoints", "pause"), ("dead-letters", "retry")):
+            result = command.run(*arguments, "nothing")
 
-    assert (2, "", 1) == (result.returncode, result.stdout, result.stderr.count("\n"))
+            assert (2, "", 1) == (result.returncode, result.stdout, result.stderr.count("\n"))
 
 
 def test_api_out_of_reach_is_a_failure(command: Command) -> None:

@@ -69,6 +69,24 @@ def run(service: Annotated[ServiceName, typer.Argument(metavar="SERVICE", help="
 
 
 @app.command()
+def demo(
+    *,
+    players: Annotated[int, typer.Option("--players", min=1, help="How many players.")] = 200,
+    days: Annotated[int, typer.Option("--days", min=1, help="For how many days.")] = 30,
+    seed: Annotated[str, typer.Option("--seed", help="Another seed makes other lives.")] = "okgames",
+) -> None:
+    """
+    Play a month of a game's life and compare the books of OK, okgames and the game.
+
+    OK and the game's server are simulated and fail now and then; everything else is real. It keeps its own database
+    below var/demo, writes var/demo/report.json, and ends with exit code 1 if the books differ.
+    """
+    from cli.demo import play
+
+    raise typer.Exit(play(players=players, days=days, seed=seed))
+
+
+@app.command()
 def simulator(
     callback_url: Annotated[
         str | None,

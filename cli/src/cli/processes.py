@@ -31,7 +31,9 @@ def up(*, with_simulator: bool) -> None:
     """Run all services in this process, and the simulator if wanted, until SIGTERM or SIGINT."""
     with plain_errors(), installation() as found:
         if found.settings.admin_token is None:
-            logger.warning("admin_token_missing", what_to_do="set OKGAMES_ADMIN_TOKEN, or: okgames token create NAME")
+            logger.warning(
+                "admin_token_missing", what_to_do="set OKGAMES_ADMIN_TOKEN, or: okgames token create NAME --scope SCOPE"
+            )
         uvloop.run(_run(found, list(BUILDS.values()), migrated=False, with_simulator=with_simulator))
 
 

@@ -23,7 +23,11 @@ from okgames.testing import wait_until
 LONG_GRACE: Final = 60.0
 SHORT_GRACE: Final = 0.5
 IS_ROOT: Final = os.geteuid() == 0
-READS_PAST: Final = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+READS_PAST: Final = (
+    "--inh-caps=+dac_read_search",
+    "--ambient-caps=+dac_read_search",
+    "--securebits=+no_setuid_fixup",
+)
 
 USER_PROGRAM: Final = """
 import sys
@@ -377,6 +381,18 @@ async def test_a_folder_that_is_deleted_takes_its_postgres_with_it(tmp_path: Pat
     assert not socket_dir.exists()
 
 
+@pytest.mark.parametrize("folder", ["closed", "a long name " * 15])
+def test_a_temporary_folder_that_is_closed_or_too_long_for_a_socket_is_passed_over(
+    data_dir: Path, users: Users, tmp_path: Path, folder: str
+):
+    (tmp_path / folder).mkdir(mode=0o700)
+
+    user = users(data_dir, env=os.environ | {"TMPDIR": str(tmp_path / folder)})
+
+    assert answers(user.url())
+    user.leave()
+
+
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with (
@@ -429,6 +445,13 @@ if IS_ROOT:
 
         failure = users(folder_of_nobody / "var", prefix=unprivileged()).failure()
         assert failure.endswith("Permission denied: set OKGAMES_DATA_DIR to a folder that this user may write to")
+
+    def test_data_of_a_user_without_a_name_are_one_clear_line(users: Users, tmp_path: Path):
+        root = layout_of(tmp_path).root
+        root.mkdir()
+        os.chown(root, 4_000_000, -1)
+
+        assert "belongs to the user 4000000, who has no name on this machine" in users(tmp_path).failure()
 
     @pytest.mark.parametrize("may_read_past", [True, False])
     def test_programs_in_a_closed_folder_are_reached_if_root_may_pass_that_right_on(

@@ -1,9 +1,10 @@
 """A game with a server, and a notifier that tells it what happened."""
 
 import asyncio
+import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,20 +13,24 @@ from typing import Final
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
 
-from notifier import store
-from notifier.domain.endpoint import Endpoint, endpoint_id
+from notifier.domain.endpoint import Endpoint
 from notifier.domain.report import DeliveryReport, EndpointReport
 from notifier.handlers import on_entitlements
 from notifier.jobs import Courier
+from notifier.store.deliveries import load_deliveries
+from notifier.store.endpoints import load_endpoints
 from okgames.clock import MovableClock
+from okgames.consumer import keep_going
 from okgames.database import Database
 from okgames.events import Event, RewardGranted, RewardReason, derive_id
-from okgames.testing import wait_until
+from okgames.testing import DatabaseTemplates, Migrations, wait_until
 from okgames.webhooks import Webhook, verify
 
 NOW: Final = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 SECRET: Final = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 KEY: Final = "CBTESTKEYABABABABA"
+
+_NUMBERS: Final = itertools.count()
 
 Answering = Callable[[Webhook], Awaitable[web.StreamResponse]]
 
@@ -54,7 +59,7 @@ class Game:
         allow_private: bool = False,
     ) -> Endpoint:
         url = url or self.url
-        return Endpoint(endpoint_id(KEY, url), KEY, url, secrets, events, allow_private)
+        return Endpoint(derive_id("endpoint", KEY, url), KEY, url, secrets, events, allow_private)
 
     def rewards_of(self, uid: str) -> list[str]:
         return [str(webhook.data["item"]) for webhook in self.seen if webhook.data["uid"] == uid]
@@ -128,11 +133,11 @@ class Notifier:
             of_app[endpoint.application_key].append(endpoint)
         async with self.database.transaction() as tx:
             await on_entitlements(self.clock, of_app, tx, events)
-        await self.courier.wake()
+        self.courier.wake()
 
     async def move(self, by: timedelta) -> None:
         await self.clock.move_to(await self.clock.now() + by)
-        await self.courier.wake()
+        self.courier.wake()
 
     async def pass_retries(self, count: int) -> None:
         """Move the clock from one due time to the next, so many times, and let the attempts be made."""
@@ -140,7 +145,7 @@ class Notifier:
             await wait_until(self.rests)
             async with self.database.connection() as connection:
                 await self.clock.move_to(await connection.fetchval("select min(due_at) from lanes"))
-            await self.courier.wake()
+            self.courier.wake()
         await wait_until(self.rests)
 
     async def rests(self) -> bool:
@@ -164,7 +169,7 @@ class Notifier:
     async def deliveries(self) -> list[DeliveryReport]:
         async with self.database.connection() as connection:
             ids = [row["id"] for row in await connection.fetch("select id from deliveries")]
-            return await store.load_deliveries(connection, ids)
+            return await load_deliveries(connection, ids)
 
     async def delivery(self) -> DeliveryReport:
         (delivery,) = await self.deliveries()
@@ -179,7 +184,7 @@ class Notifier:
 
     async def endpoint(self) -> EndpointReport:
         async with self.database.connection() as connection:
-            (endpoint,) = await store.load_endpoints(connection)
+            (endpoint,) = await load_endpoints(connection)
         return endpoint
 
     async def events(self) -> list[str]:
@@ -203,23 +208,33 @@ async def notifying(
     courier = Courier(database, clock, endpoints, answer_within=answer_within, resolver=resolver)
     notifier = Notifier(database, clock, courier, endpoints)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(task()) for task in (courier.feed, courier.send, courier.record)]
+        tasks = [
+            group.create_task(keep_going(task.__name__, task)) for task in (courier.feed, courier.send, courier.record)
+        ]
         try:
             yield notifier
         except Killed:
-            await cut(database)
+            cut(database)
         finally:
             for task in tasks:
                 task.cancel()
     await database.close()
 
 
+@contextmanager
+def fresh_database(templates: DatabaseTemplates, migrations: Migrations) -> Iterator[str]:
+    """A database for one example of a property, which cannot have fixtures of its own."""
+    name = f"notifier_{next(_NUMBERS)}"
+    templates.copy(migrations, name)
+    yield templates.url_of(name)
+    templates.drop_database(name)
+
+
 class Killed(Exception):
     pass
 
 
-async def cut(database: Database) -> None:
+def cut(database: Database) -> None:
     pool = database._pool
     assert pool is not None
     pool.terminate()
-    await asyncio.sleep(0)

@@ -4,7 +4,7 @@ import pytest
 from notifier_world import KEY, NOW, SECRET
 
 from notifier.domain.delivery import Answer, Delivered, EndpointGone, Outcome, decide_outcome, delivery_id
-from notifier.domain.endpoint import Endpoint, Health, Pause, PauseReason, endpoint_id, judge
+from notifier.domain.endpoint import Endpoint, Health, Pause, PauseReason, judge
 from okgames.events import derive_id
 from okgames.retry import Exhausted, RetryAt, decide_retry
 
@@ -42,10 +42,10 @@ def test_what_follows_from_an_answer(answer: Answer, step: int, outcome: Outcome
 
 
 def test_a_delivery_has_the_same_id_whenever_it_is_made() -> None:
-    endpoint = endpoint_id(KEY, "http://127.0.0.1/")
+    endpoint, other = derive_id("endpoint", 1), derive_id("endpoint", 2)
 
     assert delivery_id(DELIVERY, endpoint) == delivery_id(DELIVERY, endpoint)
-    assert delivery_id(DELIVERY, endpoint) != delivery_id(DELIVERY, endpoint_id(KEY, "http://127.0.0.1/other"))
+    assert delivery_id(DELIVERY, endpoint) != delivery_id(DELIVERY, other)
 
 
 def failures(count: int, over: timedelta) -> list[tuple[Answer, object]]:

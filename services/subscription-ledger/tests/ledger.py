@@ -113,7 +113,7 @@ class Ledger:
         if at is not None:
             self.clock.time = at
         for job in (lapse, grant_rewards):
-            while await job(self.database, self.clock):
+            while await job(self.database, self.clock.time):
                 pass
 
     async def rows(self, statement: str, *arguments: object) -> list[asyncpg.Record]:

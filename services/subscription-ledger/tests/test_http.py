@@ -115,10 +115,10 @@ async def test_waiting_for_a_version_ends_when_it_comes(ledger: Ledger, get: Get
     async with asyncio.TaskGroup() as group:
         asked = group.create_task(get(f"{PLAYER}/entitlements", wait_version=1, timeout=30))
         await wait_until(lambda: watch._versions)
-        await watch.look()
+        await watch.look(START)
         assert not asked.done()
         await ledger.learn(*events_of([trial(1, 0 * DAY)], "1"))
-        await watch.look()
+        await watch.look(START)
 
     assert 1 == asked.result()["version"]
     assert not watch._versions
@@ -284,7 +284,7 @@ async def test_a_long_poll_ends_with_the_first_change(ledger: Ledger, get: Get, 
         asked = group.create_task(get(CHANGES, wait=30))
         await wait_until(lambda: watch._news)
         await ledger.learn(purchase("1", 1))
-        await watch.look()
+        await watch.look(START)
 
     assert ["RewardGranted"] == [item["type"] for item in asked.result()["items"]]
 

@@ -49,7 +49,7 @@ async def test_handlers_and_jobs_side_by_side_give_no_version_twice_and_no_rewar
 
     async def run(job: object) -> None:
         while not done.is_set():
-            await job(ledger.database, ledger.clock)
+            await job(ledger.database, ledger.clock.time)
             await asyncio.sleep(0)
 
     async with asyncio.TaskGroup() as group:
@@ -82,7 +82,7 @@ async def must_have_told_in_order(ledger: Ledger) -> None:
             versions[row["key"]].append(row["version"])
     for found in versions.values():
         assert list(range(1, len(found) + 1)) == found
-    rewarded = await ledger.value("select count(*) from rewards")
+    rewarded = await ledger.value("select count(*) from slots")
     assert rewarded == sum(row["type"] == "RewardGranted" for row in told)
     assert rewarded == await ledger.value("select sum(granted) from grants")
 
@@ -125,13 +125,13 @@ async def test_a_cancellation_waits_for_a_job_that_grants_and_counts_what_it_gav
         await wait_until(lambda: is_waiting(ledger))
         taken, due = grant.take_due(ledger.clock.time, SLOTS_AT_ONCE)
         await rewards.save_granted(tx, [taken])
-        await rewards.save_rewards(tx, due, ledger.clock.time)
+        await rewards.save_slots(tx, due, ledger.clock.time)
         assert not cancelling.done()
 
     [row] = await ledger.rows("select granted, next_at from grants")
     assert (3, None) == tuple(row)
     await ledger.run_jobs(FOREVER)
-    assert 3 == await ledger.value("select count(*) from rewards")
+    assert 3 == await ledger.value("select count(*) from slots")
 
 
 async def is_waiting(ledger: Ledger) -> bool:
@@ -145,18 +145,18 @@ async def is_waiting(ledger: Ledger) -> bool:
 async def test_more_rewards_than_a_job_gives_at_once_are_given_in_the_next_runs(ledger: Ledger) -> None:
     ledger.clock.time = START + 7 * DAY
     await ledger.learn(*events_of([payment(1, 0 * DAY)], "1"))
-    given = [await ledger.value("select count(*) from rewards")]
-    while await grant_rewards(ledger.database, ledger.clock):
-        given.append(await ledger.value("select count(*) from rewards"))
+    given = [await ledger.value("select count(*) from slots")]
+    while await grant_rewards(ledger.database, ledger.clock.time):
+        given.append(await ledger.value("select count(*) from slots"))
 
     assert [5] == given
-    assert 7 == await ledger.value("select count(*) from rewards")
+    assert 7 == await ledger.value("select count(*) from slots")
 
 
 async def test_jobs_with_nothing_due_change_nothing(ledger: Ledger) -> None:
     await ledger.learn(*events_of([trial(1, 0 * DAY)], "1"))
     before = await ledger.value("select count(*) from event_log.events")
 
-    assert not await lapse(ledger.database, ledger.clock)
-    assert not await grant_rewards(ledger.database, ledger.clock)
+    assert not await lapse(ledger.database, ledger.clock.time)
+    assert not await grant_rewards(ledger.database, ledger.clock.time)
     assert before == await ledger.value("select count(*) from event_log.events")

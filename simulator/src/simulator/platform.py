@@ -172,7 +172,8 @@ class Platform:
             return
         passed = self._held[player] = asyncio.Event()
         try:
-            await asyncio.wait_for(passed.wait(), _HELD_AT_MOST)
+            async with asyncio.timeout(_HELD_AT_MOST):
+                await passed.wait()
         except TimeoutError:
             del self._held[player]
 

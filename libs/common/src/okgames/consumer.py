@@ -55,7 +55,7 @@ class Consumer:
         self._database = database
         self._clock = clock
         self._group = group
-        self._topic = topic
+        self.topic = topic
         self._handler = handler
         self._read_until = float("-inf")
         self._progress = asyncio.Event()
@@ -63,7 +63,7 @@ class Consumer:
     async def run(self, after_batch: Callable[[], None]) -> None:
         """Read until cancelled; call `after_batch` after each batch that was handled."""
         loop = asyncio.get_running_loop()
-        async with self._log.read(self._group, self._topic) as batches:
+        async with self._log.read(self._group, self.topic) as batches:
             asked_at = loop.time()
             async for batch in batches:
                 if batch.records:
@@ -87,7 +87,7 @@ class Consumer:
         except Exception as error:
             if is_unavailable(error):
                 raise
-            logger.warning("batch_failed", group=self._group, topic=self._topic, error=repr(error))
+            logger.warning("batch_failed", group=self._group, topic=self.topic, error=repr(error))
             for record in records:
                 await self._handle_alone(record)
 
@@ -108,7 +108,7 @@ class Consumer:
     async def _apply(self, records: Sequence[Record]) -> None:
         async with self._database.transaction() as tx:
             await apply(tx, self._handler, await _unseen(tx, records))
-        EVENTS_HANDLED.labels(self._group, self._topic).inc(len(records))
+        EVENTS_HANDLED.labels(self._group, self.topic).inc(len(records))
 
     async def _park(self, record: Record, error: Exception) -> None:
         async with self._database.transaction() as tx:
@@ -119,15 +119,15 @@ class Consumer:
                     values ($1, $2, $3, $4, $5, $6, $7)
                     """,
                     record.id,
-                    self._topic,
+                    self.topic,
                     record.type,
                     record.key,
                     _text(record.data),
                     f"{type(error).__name__}: {error}",
                     await self._clock.now(),
                 )
-        EVENTS_PARKED.labels(self._group, self._topic).inc()
-        logger.error("event_parked", group=self._group, topic=self._topic, event_id=str(record.id), error=repr(error))
+        EVENTS_PARKED.labels(self._group, self.topic).inc()
+        logger.error("event_parked", group=self._group, topic=self.topic, event_id=str(record.id), error=repr(error))
 
 
 async def apply(tx: Tx, handler: Handler, records: Sequence[Record]) -> None:

@@ -2,14 +2,14 @@ import hashlib
 import hmac
 import re
 from binascii import a2b_qp
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import IntEnum, StrEnum
 from itertools import chain
 from operator import itemgetter
-from typing import Final, Literal
-from urllib.parse import unquote_to_bytes
+from typing import Final, Literal, NamedTuple
+from urllib.parse import unquote, unquote_to_bytes
 
 import orjson
 
@@ -53,58 +53,91 @@ _ERROR_TEXTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """
-    Hold a query's parameters in the order in which they came, `sig` apart.
+    Hold a query's parameters, and the bytes of them that OK hashes, `sig` apart.
 
-    They are the decoded bytes, because bytes are what OK hashes: a value that is no UTF-8 must fail by its
-    signature first.
+    One that is not sound has a parameter twice, bytes that are not UTF-8, or a NUL. Its signature can be verified
+    nevertheless, since one who cannot sign is told nothing else.
     """
 
-    pairs: tuple[tuple[bytes, bytes], ...]
-    signatures: tuple[bytes, ...]
-
-    def first(self, name: bytes) -> bytes | None:
-        """Return the first value of a parameter, also of one that comes twice."""
-        return next((value for key, value in self.pairs if key == name), None)
+    parameters: Mapping[str, str]
+    hashed: bytes
+    signature: str
+    is_sound: bool
 
 
 def parse_query(raw: str) -> Query:
-    """Split and decode what follows the `?`; a broken escape stays as it stands, so this never fails."""
-    text = raw.encode("utf-8", "surrogateescape").replace(b"+", b" ")
-    unquote = unquote_to_bytes if _BROKEN_ESCAPE(text) else _unquote
-    pairs: list[tuple[bytes, bytes]] = []
-    signatures: list[bytes] = []
-    for field in text.split(b"&"):
-        key, equals, value = field.partition(b"=")
-        if b"%" in field:
-            key, value = unquote(key), unquote(value)
-        if key == b"sig":
-            signatures.append(value)
-        elif key or equals:
-            pairs.append((key, value))
-    return Query(tuple(pairs), tuple(signatures))
-
-
-_BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
-
-
-def _unquote(text: bytes) -> bytes:
-    # Percent escapes are those of quoted-printable but for the mark, and its decoder is written in C.
-    return unquote_to_bytes(text) if b"=" in text else a2b_qp(text.replace(b"%", b"="))
-
-
-def text_parameters(query: Query) -> dict[str, str]:
-    """Return the parameters as text; raise MalformedQuery if they could be read in two ways, or not at all."""
+    """Split and decode what follows the `?`; a broken escape stays as it stands, so that this never fails."""
+    fields = raw.replace("+", " ").split("&")
+    decode = _unquote if raw.isascii() and not _BROKEN_ESCAPE(raw) else _unquote_anything
+    parameters: dict[str, str] = {}
+    for field in fields:
+        name, _, value = field.partition("=")
+        if "%" in field:
+            name, value = decode(name), decode(value)
+        parameters[name] = value
+    if len(parameters) < len(fields) or "" in parameters:
+        return _parse_irregular(raw)
+    signature = parameters.pop("sig", "")
     try:
-        parameters = {key.decode(): value.decode() for key, value in query.pairs}
-    except UnicodeDecodeError as error:
-        raise MalformedQuery from error
-    repeated = len(parameters) < len(query.pairs) or len(query.signatures) > 1
-    if repeated or b"\0" in b"".join(chain.from_iterable(query.pairs)):
+        hashed = "".join([f"{name}={parameters[name]}" for name in sorted(parameters)]).encode()
+    except UnicodeEncodeError:
+        return _parse_irregular(raw)
+    return Query(parameters, hashed, signature, b"\0" not in hashed)
+
+
+_BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})").search
+
+
+def _unquote(text: str) -> str:
+    if "=" in text:
+        return _unquote_anything(text)
+    # Percent escapes are those of quoted-printable but for the mark, and its decoder is written in C.
+    return a2b_qp(text.replace("%", "=")).decode(errors="surrogateescape")
+
+
+def _unquote_anything(text: str) -> str:
+    return unquote(text, errors="surrogateescape")
+
+
+def _parse_irregular(raw: str) -> Query:
+    """Do the same byte by byte: names that come twice and bytes that are no text are hashed as they come."""
+    fields = raw.encode(errors="surrogateescape").replace(b"+", b" ").split(b"&")
+    split = [field.partition(b"=") for field in fields if field]
+    pairs = [(unquote_to_bytes(name), unquote_to_bytes(value)) for name, _, value in split]
+    signed = [pair for pair in pairs if pair[0] != b"sig"]
+    signatures = [value for name, value in pairs if name == b"sig"]
+    parameters = {
+        name.decode(errors="surrogateescape"): value.decode(errors="surrogateescape") for name, value in signed
+    }
+    hashed = b"".join([b"%b=%b" % pair for pair in sorted(signed, key=itemgetter(0))])
+    is_sound = (
+        len(parameters) == len(signed)
+        and len(signatures) <= 1
+        and b"\0" not in hashed
+        and all(_is_utf8(part) for part in chain.from_iterable(signed))
+    )
+    return Query(parameters, hashed, _as_text(signatures[0] if signatures else b""), is_sound)
+
+
+def _as_text(part: bytes) -> str:
+    return part.decode(errors="surrogateescape")
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def text_parameters(query: Query) -> Mapping[str, str]:
+    """Return the parameters of a sound query; raise MalformedQuery."""
+    if not query.is_sound:
         raise MalformedQuery
-    return parameters
+    return query.parameters
 
 
 def sign(parameters: Mapping[str, str], secret: str) -> str:
@@ -114,29 +147,23 @@ def sign(parameters: Mapping[str, str], secret: str) -> str:
     Everything given is hashed: leave out `sig` and `access_token`, but not `session_key`. A call that carries an
     access token is signed with its `session_secret`.
     """
-    pairs = [(key.encode(), value.encode()) for key, value in parameters.items()]
-    return _hash(pairs, secret).decode()
+    # The order of code points is that of their UTF-8 bytes.
+    return _hash("".join([f"{name}={parameters[name]}" for name in sorted(parameters)]).encode(), secret)
 
 
 def session_secret(access_token: str, secret: str) -> str:
     """Return the secret of calls that carry this access token."""
-    return hashlib.md5(f"{access_token}{secret}".encode(), usedforsecurity=False).hexdigest()
+    return _hash(access_token.encode(), secret)
 
 
 def verify(query: Query, secrets: Iterable[str]) -> bool:
     """Tell whether the query is signed with one of these secrets, in a time that tells nothing of them."""
-    if not query.signatures:
-        return False
-    signature = query.signatures[0]
-    return any(hmac.compare_digest(_hash(query.pairs, secret), signature) for secret in secrets)
+    signature = query.signature.encode(errors="surrogateescape")
+    return any(hmac.compare_digest(_hash(query.hashed, secret).encode(), signature) for secret in secrets)
 
 
-_KEY: Final = itemgetter(0)
-
-
-def _hash(pairs: Sequence[tuple[bytes, bytes]], secret: str) -> bytes:
-    glued = b"".join([b"%b=%b" % pair for pair in sorted(pairs, key=_KEY)])
-    return hashlib.md5(glued + secret.encode(), usedforsecurity=False).hexdigest().encode()
+def _hash(hashed: bytes, secret: str) -> str:
+    return hashlib.md5(hashed + secret.encode(), usedforsecurity=False).hexdigest()
 
 
 _TRANSACTION_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}").fullmatch

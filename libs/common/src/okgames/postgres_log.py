@@ -131,10 +131,9 @@ class _Reader:
             raise RuntimeError("a batch must be done before the next is asked for")
 
     async def _wait_for_news(self) -> None:
-        # A notification is handled only while the connection is read, so the wait must not be a bare sleep on it:
-        # asyncpg reads in the background as long as the event loop runs.
         try:
-            await asyncio.wait_for(self.news.wait(), _POLL)
+            async with asyncio.timeout(_POLL):
+                await self.news.wait()
         except TimeoutError:
             return
 

@@ -163,7 +163,13 @@ class Server:
         prefix = [setpriv, "--pdeathsig", "INT"]
         if not is_root:
             return prefix
-        owner = pwd.getpwuid(self._layout.owner)
+        try:
+            owner = pwd.getpwuid(self._layout.owner)
+        except KeyError as error:
+            raise PostgresNotStarted(
+                f"{self._layout.root} belongs to the user {self._layout.owner}, who has no name on this machine:"
+                " give the folder to one who has"
+            ) from error
         prefix += [f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"]
         # Where a folder above the programs is closed to others, Postgres may read past it: better than to open it.
         may_pass = [*prefix, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]

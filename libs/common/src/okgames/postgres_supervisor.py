@@ -11,6 +11,7 @@ from typing import Final
 from okgames.postgres_layout import Layout, PostgresNotStarted, Running, try_lock
 from okgames.postgres_server import Server
 
+_READY: Final = "ready"
 _LOOK_SECONDS: Final = 0.1
 _LOG_BYTES: Final = 10_000_000
 
@@ -26,17 +27,19 @@ def main() -> None:
     if os.fork():
         os.close(report)
         with os.fdopen(problems) as text:
-            sys.exit(text.read() or 0)
+            said = text.read()
+        sys.exit(0 if said == _READY else said or f"the supervisor of Postgres ended: {arguments.root / 'log'}")
     os.close(problems)
     with os.fdopen(report, "w") as text:
         try:
             supervisor = Supervisor(Layout(arguments.root), durable=bool(arguments.durable))
-            if not supervisor.start():
-                return
+            is_mine = supervisor.start()
+            text.write(_READY)
         except (PostgresNotStarted, OSError) as error:
             text.write(str(error))
             sys.exit(1)
-    supervisor.watch(arguments.grace)
+    if is_mine:
+        supervisor.watch(arguments.grace)
 
 
 class Supervisor:

@@ -3,7 +3,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -103,19 +103,18 @@ class _Loops:
     service: Service
     log: EventLog
     clock: Clock
+    consumers: list[Consumer] = field(default_factory=list)
     wakes: list[asyncio.Event] = field(default_factory=list)
 
     def coroutines(self) -> list[Coroutine[None, None, None]]:
         service = self.service
-        readers = [
-            keep_going(
-                f"{service.name} reads {topic}",
-                partial(
-                    Consumer(self.log, service.database, self.clock, service.name, topic, handler).run,
-                    self.wake,
-                ),
-            )
+        self.consumers = [
+            Consumer(self.log, service.database, self.clock, service.name, topic, handler)
             for topic, handler in service.handlers.items()
+        ]
+        readers = [
+            keep_going(f"{service.name} reads {consumer.topic}", partial(consumer.run, self.wake))
+            for consumer in self.consumers
         ]
         jobs = [
             keep_going(f"{service.name} {job.name}", partial(self._run_job, job, self._new_wake()))
@@ -135,12 +134,20 @@ class _Loops:
 
     async def _run_job(self, job: Job, wake: asyncio.Event) -> None:
         wake.clear()
-        while await job.run():
+        while await job.run(await self._time_for(job)):
             pass
         try:
-            await asyncio.wait_for(wake.wait(), job.every.total_seconds())
+            async with asyncio.timeout(job.every.total_seconds()):
+                await wake.wait()
         except TimeoutError:
             return
+
+    async def _time_for(self, job: Job) -> datetime:
+        asked_at, now = asyncio.get_running_loop().time(), await self.clock.now()
+        if job.after_reading:
+            for consumer in self.consumers:
+                await consumer.has_read_until(asked_at)
+        return now
 
 
 async def _watch_clock(clock: MovableClock, wakers: Sequence[Callable[[], None]]) -> None:

@@ -1,6 +1,6 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
@@ -49,14 +49,16 @@ class Job:
     """
     Do what has fallen due, again and again.
 
-    `run` returns True when there is more to do at once. It is also woken after each handled batch of its service
-    and when the movable clock moves; `every` is the longest real time between two runs. Several copies of a
-    service run the same jobs at the same time.
+    `run` gets the time and returns True when there is more to do at once. It is also woken after each handled batch
+    of its service and when the movable clock moves; `every` is the longest real time between two runs. With
+    `after_reading` the service's readers have handled everything that was in the log at that time, so that nobody
+    lapses whose payment waits there. Several copies of a service run the same jobs at the same time.
     """
 
     name: str
-    run: Callable[[], Awaitable[bool]]
+    run: Callable[[datetime], Awaitable[bool]]
     every: timedelta
+    after_reading: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -48,7 +48,7 @@ def postgres_url() -> Iterator[str]:
     """A Postgres server: the one that OKGAMES_TEST_DATABASE_URL names, or an embedded one of this session."""
     given = os.environ.get("OKGAMES_TEST_DATABASE_URL")
     if given is not None:
-        _check(given)
+        check_reachable(given)
         yield given
         return
     with (
@@ -110,8 +110,8 @@ class DatabaseTemplates:
 
     def url_of(self, name: str) -> str:
         parts = urlsplit(self._url)
-        # With an empty host, urlunsplit would drop the slashes.
-        return urlunsplit(parts._replace(path=f"/{name}"))
+        # urlunsplit would drop the slashes of a URL without a host.
+        return f"{parts.scheme}://{parts.netloc}/{name}?{parts.query}"
 
     def drop(self) -> None:
         for template in self._templates.values():
@@ -129,7 +129,8 @@ def _new_name() -> str:
     return f"okgames_test_{uuid.uuid4().hex}"
 
 
-def _check(url: str) -> None:
+def check_reachable(url: str) -> None:
+    """Raise PostgresUnreachable, which says what to install."""
     try:
         psycopg.connect(url, connect_timeout=5).close()
     except psycopg.OperationalError as error:

@@ -40,7 +40,7 @@ class Callbacks:
         journal: Journal,
         refusal_samples: RefusalSamples,
     ) -> None:
-        self._apps: Mapping[bytes, App] = {app.application_key.encode(): app for app in apps}
+        self._apps: Mapping[str, App] = {app.application_key: app for app in apps}
         self._trusted_proxies = trusted_proxies
         self._journal = journal
         self._refusal_samples = refusal_samples
@@ -51,7 +51,7 @@ class Callbacks:
         # As it came: what was decoded before would be decoded twice, and hashed wrongly.
         raw = request.raw_path.partition("?")[2]
         query = parse_query(raw)
-        app = self._apps.get(query.first(b"application_key") or b"")
+        app = self._apps.get(query.parameters.get("application_key", ""))
         try:
             error = await self._decide(request, raw, query, app)
         except Exception:

@@ -3,6 +3,7 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -79,7 +80,7 @@ class Journal:
         """Remember that OK may not have heard that this callback was accepted."""
         self._uncertain.add(callback_id)
 
-    async def save_ack_uncertain(self) -> bool:
+    async def save_ack_uncertain(self, _now: datetime) -> bool:
         """Write down what was noted since the last time."""
         if self._uncertain:
             noted, self._uncertain = self._uncertain, set()
@@ -208,9 +209,8 @@ class Journal:
 class RefusalSamples:
     """Keep the first few refused callbacks of each second, for a person to look at."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
         self._samples: list[Refusal] = []
 
     def take(self, reason: Reason, caller: str | None, query: str) -> bool:
@@ -222,10 +222,10 @@ class RefusalSamples:
         self._samples.append(Refusal(reason, caller, _SIGNATURE.sub(r"\1sig=", text)))
         return True
 
-    async def save(self) -> bool:
+    async def save(self, now: datetime) -> bool:
         """Write down the samples; they are lost if that fails."""
         if self._samples:
             samples, self._samples = self._samples, []
             async with self._database.transaction() as tx:
-                await store.save_refusals(tx, samples, await self._clock.now())
+                await store.save_refusals(tx, samples, now)
         return False

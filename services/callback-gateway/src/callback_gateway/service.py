@@ -17,7 +17,7 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
     """Wire the gateway: one route, one writer, and two jobs that write down notes."""
     database = Database(settings.resolved_database_url, "callback_gateway", max_connections=2)
     journal = Journal(database, clock)
-    samples = RefusalSamples(database, clock)
+    samples = RefusalSamples(database)
     callbacks = Callbacks(config.apps, config.trusted_proxies, journal, samples)
     return Service(
         name="callback-gateway",

@@ -1,8 +1,8 @@
 from collections.abc import Mapping, Sequence
 
-from notifier import store
 from notifier.domain.endpoint import Endpoint
 from notifier.domain.webhook import webhook_of
+from notifier.store.webhooks import save_webhooks
 from okgames.clock import Clock
 from okgames.database import Tx
 from okgames.events import Event
@@ -20,4 +20,4 @@ async def on_entitlements(
         if endpoint.wants(webhook.type)
     ]
     if addressed:
-        await store.save_webhooks(tx, addressed, await clock.now())
+        await save_webhooks(tx, addressed, await clock.now())

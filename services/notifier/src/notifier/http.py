@@ -6,11 +6,12 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from notifier import store
 from notifier.domain.delivery import DeliveryState
 from notifier.domain.endpoint import Endpoint, Pause, PauseReason, paused_event
 from notifier.domain.report import DeliveryReport, EndpointReport, Selection
 from notifier.jobs import Courier
+from notifier.store.deliveries import find_deliveries, load_deliveries, resend_deliveries
+from notifier.store.endpoints import load_endpoints, pause_endpoint, resume_endpoint
 from okgames.clock import Clock
 from okgames.database import Database, Tx
 from okgames.http import Problem, json_response, page, query_int
@@ -72,9 +73,9 @@ class DeliveriesApi:
         limit = query_int(request, "limit", default=100, minimum=1, maximum=1000)
         after = query_int(request, "after", default=0, minimum=0, maximum=10**18)
         async with self._database.connection() as connection:
-            found = await store.find_deliveries(connection, chosen, after, limit + 1)
+            found = await find_deliveries(connection, chosen, after, limit + 1)
             shown, more = found[:limit], len(found) > limit
-            deliveries = await store.load_deliveries(connection, [each.id for each in shown])
+            deliveries = await load_deliveries(connection, [each.id for each in shown])
         return page(deliveries, str(shown[-1].position) if more else None)
 
     async def show(self, request: web.Request) -> web.Response:
@@ -87,9 +88,9 @@ class DeliveriesApi:
         now = await self._clock.now()
         async with self._database.transaction() as tx:
             delivery = await _load_delivery(tx, _path_id(request))
-            await store.resend_deliveries(tx, [delivery.id], now)
+            await resend_deliveries(tx, [delivery.id], now)
             delivery = await _load_delivery(tx, delivery.id)
-        await self._courier.wake()
+        self._courier.wake()
         return json_response(delivery)
 
     async def resend_range(self, request: web.Request) -> web.Response:
@@ -102,11 +103,11 @@ class DeliveriesApi:
         resent, position = 0, 0
         while True:
             async with self._database.transaction() as tx:
-                found = await store.find_deliveries(tx, chosen, position, _RESENT_AT_ONCE)
+                found = await find_deliveries(tx, chosen, position, _RESENT_AT_ONCE)
                 if found:
-                    await store.resend_deliveries(tx, [each.id for each in found], now)
+                    await resend_deliveries(tx, [each.id for each in found], now)
                     resent, position = resent + len(found), found[-1].position
-            await self._courier.wake()
+            self._courier.wake()
             if len(found) < _RESENT_AT_ONCE:
                 return json_response({"resent": resent})
 
@@ -133,7 +134,7 @@ class EndpointsApi:
         """Answer with all endpoints, those too that the configuration names no more."""
         application_key = request.query.get("application_key")
         async with self._database.connection() as connection:
-            reports = await store.load_endpoints(connection)
+            reports = await load_endpoints(connection)
         shown = [each for each in reports if application_key in (None, each.application_key)]
         return page([self._item(each) for each in shown], None)
 
@@ -146,7 +147,7 @@ class EndpointsApi:
         pause = Pause(PauseReason.OPERATOR, await self._clock.now())
         async with self._database.transaction() as tx:
             endpoint = await _load_endpoint(tx, _path_id(request))
-            is_new = await store.pause_endpoint(tx, endpoint.id, pause)
+            is_new = await pause_endpoint(tx, endpoint.id, pause)
             report = await _load_endpoint(tx, endpoint.id)
             if is_new:
                 await append(tx, paused_event(endpoint.id, endpoint.application_key, endpoint.url, pause))
@@ -157,9 +158,9 @@ class EndpointsApi:
         now = await self._clock.now()
         async with self._database.transaction() as tx:
             endpoint = await _load_endpoint(tx, _path_id(request))
-            await store.resume_endpoint(tx, endpoint.id, now)
+            await resume_endpoint(tx, endpoint.id, now)
             report = await _load_endpoint(tx, endpoint.id)
-        await self._courier.wake()
+        self._courier.wake()
         return json_response(self._item(report))
 
     async def ping(self, request: web.Request) -> web.Response:
@@ -186,14 +187,14 @@ class EndpointsApi:
 
 
 async def _load_delivery(tx: Tx, delivery_id: UUID) -> DeliveryReport:
-    deliveries = await store.load_deliveries(tx, [delivery_id])
+    deliveries = await load_deliveries(tx, [delivery_id])
     if not deliveries:
         raise Problem(404, "Unknown delivery", str(delivery_id))
     return deliveries[0]
 
 
 async def _load_endpoint(tx: Tx, endpoint_id: UUID) -> EndpointReport:
-    endpoints = await store.load_endpoints(tx, endpoint_id)
+    endpoints = await load_endpoints(tx, endpoint_id)
     if not endpoints:
         raise Problem(404, "Unknown endpoint", str(endpoint_id))
     return endpoints[0]

@@ -9,12 +9,14 @@ from uuid import UUID
 import structlog
 from aiohttp.abc import AbstractResolver
 
-from notifier import store
 from notifier.domain.delivery import Answer, Delivered, EndpointGone, decide_outcome
 from notifier.domain.endpoint import Endpoint, judge, paused_event
 from notifier.domain.lane import Attempt, Lane, LaneKey, Release, finished_event
 from notifier.domain.webhook import ping_body
 from notifier.endpoint_client import ANSWER_WITHIN, EndpointClient
+from notifier.store.attempts import save_attempts, save_outcomes
+from notifier.store.endpoints import lock_health, pause_endpoint, save_endpoints, save_health
+from notifier.store.lanes import claim_lanes, find_next_due, lock_leases, release_lanes
 from okgames.clock import Clock
 from okgames.database import Database, Tx, is_unavailable
 from okgames.events import EndpointPaused, Event, derive_id
@@ -92,20 +94,25 @@ class Courier:
         self._recording = asyncio.Lock()
         self._more_is_due = False
 
-    async def wake(self) -> bool:
+    async def look(self, _now: datetime) -> bool:
         """Look for due lanes at once: something was added, or the clock was moved."""
-        self._news.set()
+        self.wake()
         return False
+
+    def wake(self) -> None:
+        """Look for due lanes at once."""
+        self._news.set()
 
     async def feed(self) -> None:
         """Make the endpoints known, then lease lanes as they fall due, until cancelled."""
         async with self._database.transaction() as tx:
-            await store.save_endpoints(tx, [line.endpoint for line in self._lines.values()])
+            await save_endpoints(tx, [line.endpoint for line in self._lines.values()])
         while True:
             self._news.clear()
             wait = await self._claim()
             try:
-                await asyncio.wait_for(self._news.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._news.wait()
             except TimeoutError:
                 continue
 
@@ -147,8 +154,8 @@ class Courier:
         loop_time = asyncio.get_running_loop().time()
         clock_time = await self._clock.now()
         async with self._database.transaction() as tx:
-            lanes = await store.claim_lanes(tx, room, clock_time, self._lease)
-            next_due = await store.find_next_due(tx, list(room), clock_time)
+            lanes = await claim_lanes(tx, room, clock_time, self._lease)
+            next_due = await find_next_due(tx, list(room), clock_time)
         for lane in lanes:
             # One of ours that was leased again had its lease run out: it is left to run out once more.
             if lane.key not in self._unrecorded:
@@ -223,14 +230,15 @@ class Courier:
             attempts, releases = self._attempts.copy(), self._releases.copy()
             if not releases and not attempts:
                 return
+            endpoints = {id_: line.endpoint for id_, line in self._lines.items()}
             async with self._database.transaction() as tx:
-                endpoints = {id_: line.endpoint for id_, line in self._lines.items()}
-                events = await _save(tx, endpoints, attempts, releases)
+                events, some_go_on = await _save(tx, endpoints, attempts, releases)
                 await append(tx, *events)
             del self._attempts[: len(attempts)]
             del self._releases[: len(releases)]
             self._unrecorded.difference_update(release.lane.key for release in releases)
-        self._news.set()
+        if some_go_on:
+            self._news.set()
         for event in events:
             if isinstance(event, EndpointPaused):
                 logger.error("endpoint_paused", endpoint_id=str(event.endpoint_id), reason=event.reason)
@@ -238,23 +246,21 @@ class Courier:
 
 async def _save(
     tx: Tx, endpoints: Mapping[UUID, Endpoint], attempts: Sequence[Attempt], releases: Sequence[Release]
-) -> list[Event]:
-    """Write what came of attempts and give lanes back; return what happened by it."""
+) -> tuple[list[Event], bool]:
+    """Write what came of attempts and give lanes back; return what happened by it, and whether lanes go on."""
     # Endpoints before lanes: who resumes an endpoint locks them in the same order.
     events = await _save_health(tx, endpoints, attempts)
     lanes = [*(attempt.lane for attempt in attempts), *(release.lane for release in releases)]
-    held = await store.lock_leases(tx, lanes)
+    held = await lock_leases(tx, lanes)
     if attempts:
-        await store.save_attempts(tx, attempts)
-        finished = await store.save_outcomes(tx, attempts, held)
+        await save_attempts(tx, attempts)
+        finished = await save_outcomes(tx, attempts, held)
         for attempt in attempts:
             if attempt.delivery.id in finished:
                 endpoint = endpoints[attempt.lane.key.endpoint_id]
                 events.append(finished_event(attempt, endpoint.application_key, finished[attempt.delivery.id]))
     ours = [release for release in releases if release.lane.key in held]
-    if ours:
-        await store.release_lanes(tx, ours)
-    return events
+    return events, bool(ours) and await release_lanes(tx, ours)
 
 
 async def _save_health(tx: Tx, endpoints: Mapping[UUID, Endpoint], attempts: Sequence[Attempt]) -> list[Event]:
@@ -262,11 +268,11 @@ async def _save_health(tx: Tx, endpoints: Mapping[UUID, Endpoint], attempts: Seq
     for attempt in attempts:
         answers[attempt.lane.key.endpoint_id].append((attempt.answer, attempt.at))
     events: list[Event] = []
-    for endpoint_id, before in (await store.lock_health(tx, answers.keys())).items():
+    for endpoint_id, before in (await lock_health(tx, answers.keys())).items():
         health, pause = judge(before, answers[endpoint_id])
         if health != before:
-            await store.save_health(tx, endpoint_id, health)
-        if pause is not None and await store.pause_endpoint(tx, endpoint_id, pause):
+            await save_health(tx, endpoint_id, health)
+        if pause is not None and await pause_endpoint(tx, endpoint_id, pause):
             endpoint = endpoints[endpoint_id]
             events.append(paused_event(endpoint_id, endpoint.application_key, endpoint.url, pause))
     return events

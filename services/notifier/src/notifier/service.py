@@ -4,7 +4,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from notifier.domain.endpoint import Endpoint, endpoint_id
+from notifier.domain.endpoint import Endpoint
 from notifier.handlers import on_entitlements
 from notifier.http import DeliveriesApi, EndpointsApi
 from notifier.jobs import Courier
@@ -34,7 +34,7 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
         ],
         handlers={Topic.ENTITLEMENTS: partial(on_entitlements, clock, of_app)},
         # Only to be woken after each batch of events and when the clock moves.
-        jobs=[Job("wake", courier.wake, every=timedelta(seconds=10))],
+        jobs=[Job("look", courier.look, every=timedelta(seconds=10))],
         tasks=[courier.feed, courier.send, courier.record],
     )
 
@@ -42,7 +42,7 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
 def _endpoints(config: Config) -> Sequence[Endpoint]:
     return [
         Endpoint(
-            id=endpoint_id(app.application_key, endpoint.url),
+            id=app.endpoint_id(endpoint),
             application_key=app.application_key,
             url=endpoint.url,
             secrets=tuple(secret.get_secret_value() for secret in endpoint.secrets),

@@ -3,16 +3,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
+from uuid import UUID
 
 from okgames.catalogue import Config, Product
 from okgames.clock import Clock
 from okgames.database import Tx
-from okgames.events import Event, WebhookDelivered, WebhookExhausted
+from okgames.events import Event, RewardGranted, WebhookDelivered, WebhookExhausted
 from okgames.outbox import append
 from okgames.service import Poisoned
 from subscription_ledger.domain.entry import Entry, EntryKind, Payment, entry_of
 from subscription_ledger.domain.player import Player, needs_history
-from subscription_ledger.domain.rewards import SLOTS_AT_ONCE, Grant, Reward, RewardTerms, grant_over, reward_for
+from subscription_ledger.domain.rewards import SLOTS_AT_ONCE, Grant, RewardTerms, Slot, grant_over, reward_for
 from subscription_ledger.domain.subscription import Fact, Terms
 from subscription_ledger.store import entries, players, rewards, timeline
 from subscription_ledger.store.columns import PlayerKey
@@ -35,19 +36,20 @@ async def on_payments(config: Config, clock: Clock, tx: Tx, events: Sequence[Pay
     now = await clock.now()
     batch = [entry_of(event, now) for event in events]
     offers = _offers(config, batch)
-    new = await entries.save_entries(tx, batch)
-    news = [entry for entry in batch if entry.id in new]
+    known = await entries.find_known(tx, [entry.id for entry in batch])
+    news = [entry for entry in batch if entry.id not in known]
     subscribers = await _learn(tx, offers, news, now)
     changes = [change for player in subscribers.values() for change in player.changes]
-    grants, due = _rewards(offers, subscribers, news, now)
-    moved = [each for player in subscribers.values() for each in player.covered.values() if each.fact_id not in new]
+    rewards_of = _rewards(offers, news)
+    grants, slots = _grants(offers, subscribers, news, now)
 
+    await entries.save_entries(tx, news, rewards_of)
     await players.save_players(tx, list(subscribers.values()))
     await players.save_changes(tx, changes, now)
     await rewards.save_grants(tx, grants)
-    await rewards.move_grants(tx, moved)
-    granted = await rewards.save_rewards(tx, due, now)
-    await append(tx, *changes, *(reward.granted for reward in granted))
+    await rewards.move_grants(tx, [each for player in subscribers.values() for each in player.moved])
+    await rewards.save_slots(tx, slots, now)
+    await append(tx, *changes, *rewards_of.values(), *(slot.reward for slot in slots))
 
 
 async def on_deliveries(clock: Clock, tx: Tx, events: Sequence[Event]) -> None:
@@ -122,28 +124,35 @@ async def _load_histories(
         if needs_history(player.standings.get(product), new_facts, terms):
             player.histories[product] = []
             wanted.append((application_key, uid, product))
-    new = {fact.id for _, fact in facts}
     for entry in await entries.load_entries(tx, wanted):
-        known = entry.fact
-        if known is not None and known.id not in new:
-            subscribers[entry.application_key, entry.uid].histories[entry.product].append(known)
+        earlier = entry.fact
+        if earlier is not None:
+            subscribers[entry.application_key, entry.uid].histories[entry.product].append(earlier)
 
 
-def _rewards(
+def _rewards(offers: Offers, news: Iterable[Entry]) -> dict[UUID, RewardGranted]:
+    """Return the rewards that are given once, by entry."""
+    return {
+        entry.id: reward_for(entry, terms)
+        for entry in news
+        if (terms := offers[entry.application_key, entry.product].reward) is not None
+        and entry.kind is not EntryKind.CANCELLATION
+        and (terms.every is None or entry.kind is EntryKind.PURCHASE)
+    }
+
+
+def _grants(
     offers: Offers, subscribers: Subscribers, news: Iterable[Entry], now: datetime
-) -> tuple[list[Grant], list[Reward]]:
-    """Return the grants to keep and the rewards that are due at once."""
+) -> tuple[list[Grant], list[Slot]]:
+    """Return grants for the time that is newly covered, and those of their rewards that are due at once."""
     grants: list[Grant] = []
-    due: list[Reward] = []
+    slots: list[Slot] = []
     for entry in news:
         terms = offers[entry.application_key, entry.product].reward
-        if terms is None or entry.kind is EntryKind.CANCELLATION:
+        if terms is None or terms.every is None or entry.kind not in (EntryKind.TRIAL, EntryKind.PAYMENT):
             continue
-        if terms.every is None or entry.kind is EntryKind.PURCHASE:
-            due.append(reward_for(entry, terms))
-        else:
-            covered = subscribers[entry.application_key, entry.uid].covered[entry.id]
-            grant, first = grant_over(covered, entry, terms, terms.every).take_due(now, SLOTS_AT_ONCE)
-            grants.append(grant)
-            due += first
-    return grants, due
+        covered = subscribers[entry.application_key, entry.uid].covered[entry.id]
+        grant, due = grant_over(covered, entry, terms, terms.every).take_due(now, SLOTS_AT_ONCE)
+        grants.append(grant)
+        slots += due
+    return grants, slots

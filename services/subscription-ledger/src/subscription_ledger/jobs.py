@@ -1,9 +1,9 @@
 import asyncio
+from datetime import datetime
 from typing import Final
 
 import structlog
 
-from okgames.clock import Clock
 from okgames.database import Database
 from okgames.outbox import append
 from subscription_ledger.domain.rewards import SLOTS_AT_ONCE
@@ -16,9 +16,8 @@ _GRANTS_AT_ONCE: Final = 1000
 logger = structlog.get_logger()
 
 
-async def lapse(database: Database, clock: Clock) -> bool:
+async def lapse(database: Database, now: datetime) -> bool:
     """Tell the game of what has come to its end; OK never does."""
-    now = await clock.now()
     async with database.transaction() as tx:
         lapsing = await players.claim_lapsing_players(tx, now, _PLAYERS_AT_ONCE)
         for player in lapsing:
@@ -32,17 +31,17 @@ async def lapse(database: Database, clock: Clock) -> bool:
     return len(lapsing) == _PLAYERS_AT_ONCE
 
 
-async def grant_rewards(database: Database, clock: Clock) -> bool:
+async def grant_rewards(database: Database, now: datetime) -> bool:
     """Grant the rewards that have fallen due, also those of the time in which nobody ran this."""
-    now = await clock.now()
     async with database.transaction() as tx:
         claimed = await rewards.claim_due_grants(tx, now, _GRANTS_AT_ONCE)
         taken = [grant.take_due(now, SLOTS_AT_ONCE) for grant in claimed]
         await rewards.save_granted(tx, [grant for grant, _ in taken])
-        granted = await rewards.save_rewards(tx, [reward for _, due in taken for reward in due], now)
-        await append(tx, *(reward.granted for reward in granted))
-    if granted:
-        logger.info("rewards_granted", count=len(granted))
+        slots = [slot for _, due in taken for slot in due]
+        await rewards.save_slots(tx, slots, now)
+        await append(tx, *(slot.reward for slot in slots))
+    if slots:
+        logger.info("rewards_granted", count=len(slots))
     has_more = any(grant.next_at is not None and grant.next_at <= now for grant, _ in taken)
     return has_more or len(claimed) == _GRANTS_AT_ONCE
 
@@ -78,7 +77,7 @@ class Watch:
         finally:
             self._news.remove(future)
 
-    async def look(self) -> bool:
+    async def look(self, _now: datetime) -> bool:
         for future in self._news:
             _wake(future)
         wanted = dict(self._versions)

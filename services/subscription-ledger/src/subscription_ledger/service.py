@@ -27,8 +27,8 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
             Topic.DELIVERIES: partial(on_deliveries, clock),
         },
         jobs=[
-            Job("lapse", partial(lapse, database, clock), every=timedelta(seconds=1)),
-            Job("grant_rewards", partial(grant_rewards, database, clock), every=timedelta(seconds=1)),
+            Job("lapse", partial(lapse, database), every=timedelta(seconds=1), after_reading=True),
+            Job("grant_rewards", partial(grant_rewards, database), every=timedelta(seconds=1), after_reading=True),
             Job("watch", watch.look, every=timedelta(seconds=0.5)),
         ],
     )

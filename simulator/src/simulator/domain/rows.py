@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Literal
 
 from okgames.ok_protocol import CallbackAction
+from simulator.domain.attempts import Outcome
 from simulator.domain.books import Books, ExtraCalls, Notice, NoticeStatus, Purse
 from simulator.domain.callbacks import Change
 from simulator.domain.subscriptions import SubscriptionState
@@ -87,11 +88,13 @@ class BooksPage:
     totals: tuple[TotalRow, ...]
     callbacks: int
     attempts: int
+    attempts_failed: int
     extra_calls: ExtraCalls
 
 
 def books_page(books: Books) -> BooksPage:
     """Show everything in the books, by player and product where that is not the order of time."""
+    attempts = [attempt for notice in books.notices for attempt in notice.attempts]
     ordered = sorted(books.notices, key=_key)
     groups = {key: list(group) for key, group in groupby(ordered, _key)}
     return BooksPage(
@@ -102,7 +105,8 @@ def books_page(books: Books) -> BooksPage:
         refunds=tuple(_refund(books.notices[entry.notice], entry.at) for entry in books.refunds),
         totals=_totals(books, groups),
         callbacks=len(books.notices),
-        attempts=sum(len(notice.attempts) for notice in books.notices),
+        attempts=len(attempts),
+        attempts_failed=sum(attempt.outcome is not Outcome.ACCEPTED for attempt in attempts),
         extra_calls=books.extra_calls,
     )
 

@@ -1,8 +1,6 @@
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -12,17 +10,16 @@ from okgames.ok_protocol import (
     CALLBACK_METHOD,
     ErrorCode,
     MalformedAttributes,
-    MalformedQuery,
     MalformedTime,
     Query,
     SubscriptionAttributes,
     parse_amount,
     parse_subscription_attributes,
     parse_transaction_time,
-    text_parameters,
 )
 
-_LONGEST: Final = {"uid": 64, "product_code": 256, "transaction_id": 256}
+_LONGEST_UID: Final = 64
+_LONGEST_NAME: Final = 256
 _LONGEST_ATTRIBUTES: Final = 4096
 
 
@@ -59,8 +56,7 @@ class Unacceptable(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """
     Say which callback this is, and what a repeat of it must say again.
 
@@ -73,14 +69,13 @@ class Identity:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class Callback:
+class Callback(NamedTuple):
     """
     Hold a callback as OK sent it, read but not yet compared with the catalogue.
 
-    `amount` is None where it is absent or empty. `attributes` are None where extra_attributes are not those of a
-    subscription: with a one-time product they belong to the game. `identity` is None where nothing tells this
-    callback from another.
+    `amount` is a text where it is no whole number, empty where it is absent. `attributes` are None where
+    extra_attributes are not those of a subscription: with a one-time product they belong to the game. `identity` is
+    None where nothing tells this callback from another.
     """
 
     application_key: str
@@ -88,71 +83,76 @@ class Callback:
     product_code: str
     transaction_id: str
     transaction_time: datetime
-    amount: str
+    amount: int | str
     currency: str
     attributes: SubscriptionAttributes | None
     identity: Identity | None
 
 
-def read_callback(query: Query, zone: tzinfo) -> Callback:
+def read_callback(query: Query, application_key: str, zone: tzinfo) -> Callback:
     """Read a callback whose signature was found right; raise Unacceptable."""
-    parameters = _parameters(query)
-    try:
-        time = parse_transaction_time(parameters["transaction_time"], zone)
-    except MalformedTime as error:
-        raise Unacceptable(Reason.WRONG_TIME) from error
-    attributes = _attributes(parameters.get("extra_attributes", ""), zone)
+    if not query.is_sound:
+        raise Unacceptable(Reason.MALFORMED)
+    value = query.parameters.get
+    if value("method", CALLBACK_METHOD) != CALLBACK_METHOD:
+        raise Unacceptable(Reason.WRONG_METHOD)
+    uid, product_code, time = value("uid", ""), value("product_code", ""), value("transaction_time", "")
+    if not (uid and product_code and time):
+        raise Unacceptable(Reason.MISSING_PARAMETER)
+    transaction_id, extra_attributes = value("transaction_id", ""), value("extra_attributes", "")
+    if (
+        len(uid) > _LONGEST_UID
+        or len(product_code) > _LONGEST_NAME
+        or len(transaction_id) > _LONGEST_NAME
+        or len(extra_attributes) > _LONGEST_ATTRIBUTES
+        or not f"{uid}{product_code}{transaction_id}".isprintable()
+    ):
+        raise Unacceptable(Reason.MALFORMED)
+    amount_text = value("amount", "")
+    number = parse_amount(amount_text)
+    amount = amount_text if number is None else number
+    attributes = _attributes(extra_attributes, zone) if extra_attributes else None
     return Callback(
-        parameters["application_key"],
-        parameters["uid"],
-        parameters["product_code"],
-        parameters.get("transaction_id", ""),
-        time,
-        parameters.get("amount", ""),
-        parameters.get("currency", ""),
+        application_key,
+        uid,
+        product_code,
+        transaction_id,
+        _time(time, zone),
+        amount,
+        value("currency", ""),
         attributes,
-        _identity(parameters, attributes),
+        _identity(application_key, uid, product_code, transaction_id, amount, attributes),
     )
 
 
-def _parameters(query: Query) -> Mapping[str, str]:
+def _time(text: str, zone: tzinfo) -> datetime:
     try:
-        parameters = text_parameters(query)
-    except MalformedQuery as error:
-        raise Unacceptable(Reason.MALFORMED) from error
-    if parameters.get("method", CALLBACK_METHOD) != CALLBACK_METHOD:
-        raise Unacceptable(Reason.WRONG_METHOD)
-    if not (parameters.get("uid") and parameters.get("product_code") and parameters.get("transaction_time")):
-        raise Unacceptable(Reason.MISSING_PARAMETER)
-    for name, longest in _LONGEST.items():
-        value = parameters.get(name, "")
-        if len(value) > longest or not value.isprintable():
-            raise Unacceptable(Reason.MALFORMED)
-    return parameters
+        return parse_transaction_time(text, zone)
+    except MalformedTime as error:
+        raise Unacceptable(Reason.WRONG_TIME) from error
 
 
 def _attributes(text: str, zone: tzinfo) -> SubscriptionAttributes | None:
-    if len(text) > _LONGEST_ATTRIBUTES:
-        raise Unacceptable(Reason.MALFORMED)
-    if not text:
-        return None
     try:
         return parse_subscription_attributes(text, zone)
     except MalformedAttributes:
         return None
 
 
-def _identity(parameters: Mapping[str, str], attributes: SubscriptionAttributes | None) -> Identity | None:
-    application_key, uid = parameters["application_key"], parameters["uid"]
-    product, amount = parameters["product_code"], parameters.get("amount", "")
+def _identity(
+    application_key: str,
+    uid: str,
+    product_code: str,
+    transaction_id: str,
+    amount: int | str,
+    attributes: SubscriptionAttributes | None,
+) -> Identity | None:
     action, end_date = (attributes.action, attributes.end_date) if attributes else ("", "")
-    if transaction_id := parameters.get("transaction_id"):
+    if transaction_id:
         callback_id = derive_id("callback", application_key, "transaction", transaction_id)
     elif attributes:
         # OK sends no transaction_id for a trial or a cancellation; the end date tells two of them apart.
-        callback_id = derive_id("callback", application_key, "subscription", uid, product, action, end_date)
+        callback_id = derive_id("callback", application_key, "subscription", uid, product_code, action, end_date)
     else:
         return None
-    number = parse_amount(amount)
-    content = orjson.dumps([uid, product, amount if number is None else number, action, end_date])
-    return Identity(callback_id, content.decode())
+    return Identity(callback_id, orjson.dumps([uid, product_code, amount, action, end_date]).decode())

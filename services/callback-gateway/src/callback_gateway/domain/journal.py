@@ -1,7 +1,6 @@
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from callback_gateway.domain.callback import Identity, Reason
@@ -27,8 +26,7 @@ class Outcome(StrEnum):
     """The fault is in our code."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """Hold a callback on its way to the journal; without an event it was refused and is only looked up."""
 
     identity: Identity
@@ -45,16 +43,14 @@ def to_journal(verdict: Verdict, query: str, caller: str | None) -> Received | N
     return Received(identity, verdict.event if isinstance(verdict, Accepted) else None, query, caller)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """Hold what the journal said of a callback before this batch."""
 
     content: str
     ack_uncertain: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(NamedTuple):
     """Hold a callback that says something else than the one that was accepted under its id."""
 
     received: Received
@@ -70,8 +66,7 @@ def first_of_each(batch: Sequence[Received]) -> dict[UUID, Received]:
     return accepted
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """Hold what became of a batch, each outcome at the place of its callback."""
 
     outcomes: Sequence[Outcome]

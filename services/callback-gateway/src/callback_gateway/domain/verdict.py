@@ -1,11 +1,10 @@
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from callback_gateway.domain.callback import Callback, Identity, Reason, Unacceptable, read_callback
 from okgames.catalogue import App, Product
 from okgames.events import PaymentReceived, SubscriptionCancelled, SubscriptionPaid, TrialStarted
-from okgames.ok_protocol import CallbackAction, ErrorCode, Query, parse_amount, verify
+from okgames.ok_protocol import CallbackAction, ErrorCode, Query, verify
 
 PaymentEvent = PaymentReceived | SubscriptionPaid | TrialStarted | SubscriptionCancelled
 
@@ -13,16 +12,14 @@ _OKS: Final = ("", "ok", "OK")
 """What `currency` may say: OK leaves it out when a player pays in OKs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """The callback is believed; `event` is what it tells."""
 
     identity: Identity
     event: PaymentEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """
     The callback is not believed.
 
@@ -52,7 +49,7 @@ def judge(query: Query, app: App, *, caller_is_expected: bool) -> Verdict:
         return Refused(Reason.UNEXPECTED_CALLER)
     identity = None
     try:
-        callback = read_callback(query, app.timezone)
+        callback = read_callback(query, app.application_key, app.timezone)
         identity = callback.identity
         return _accept(callback, app)
     except Unacceptable as unacceptable:
@@ -69,7 +66,7 @@ def _is_signed_for(app: App, query: Query) -> bool:
 
 
 def _unproven(query: Query) -> Refused:
-    return Refused(Reason.WRONG_SIGNATURE if any(query.signatures) else Reason.UNSIGNED)
+    return Refused(Reason.WRONG_SIGNATURE if query.signature else Reason.UNSIGNED)
 
 
 def _accept(callback: Callback, app: App) -> Accepted:
@@ -135,8 +132,8 @@ def _accept_subscription(callback: Callback, product: Product) -> Accepted:
 
 
 def _price_paid(callback: Callback, product: Product) -> int:
-    amount = parse_amount(callback.amount)
-    if amount is None or amount not in product.prices_at(callback.transaction_time):
+    amount = callback.amount
+    if isinstance(amount, str) or amount not in product.prices_at(callback.transaction_time):
         raise Unacceptable(Reason.WRONG_AMOUNT)
     return amount
 
@@ -144,5 +141,5 @@ def _price_paid(callback: Callback, product: Product) -> int:
 def _must_have_a_plausible_amount(callback: Callback, product: Product) -> None:
     # No money moves with a trial or a cancellation, and what OK sends as their amount is not documented: nothing, 0,
     # or a price that was in force when the player subscribed.
-    if callback.amount and parse_amount(callback.amount) not in {0, *(price.oks for price in product.prices)}:
+    if callback.amount not in {"", 0, *(price.oks for price in product.prices)}:
         raise Unacceptable(Reason.WRONG_AMOUNT)

@@ -28,11 +28,6 @@ class Endpoint:
         return "*" in self.events or webhook_type in self.events
 
 
-def endpoint_id(application_key: str, url: str) -> UUID:
-    """Return the id of a game's endpoint."""
-    return derive_id("endpoint", application_key, url)
-
-
 class PauseReason(StrEnum):
     GONE = "gone"
     """The endpoint answered 410: it wants no more webhooks."""

@@ -1,7 +1,6 @@
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from subscription_ledger.domain.subscription import Fact, FactKind, Subscription, Terms, in_order, step
@@ -14,8 +13,7 @@ A week that is one second too long on paper must not hold an eighth day's reward
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(NamedTuple):
     """Say which time one trial or payment covers; the coverages of a subscription never overlap."""
 
     fact_id: UUID
@@ -43,4 +41,4 @@ def coverages(facts: Iterable[Fact], terms: Terms) -> dict[UUID, Coverage]:
 
 
 def _cut(covered: Iterable[Coverage], at: datetime) -> dict[UUID, Coverage]:
-    return {each.fact_id: replace(each, ends_at=at) for each in covered if each.ends_at > at}
+    return {each.fact_id: each._replace(ends_at=at) for each in covered if each.ends_at > at}

@@ -1,6 +1,6 @@
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from okgames.events import (
     Entitlement,
@@ -13,6 +13,12 @@ from okgames.events import (
     EntitlementState,
 )
 from subscription_ledger.domain.subscription import Phase, Subscription
+
+_STATES: Final = {
+    Phase.TRIAL: EntitlementState.TRIAL,
+    Phase.ACTIVE: EntitlementState.ACTIVE,
+    Phase.CANCELLED: EntitlementState.CANCELLED,
+}
 
 
 class Cause(StrEnum):
@@ -32,25 +38,42 @@ class Cause(StrEnum):
 Change: TypeAlias = tuple[type[EntitlementChanged], Cause]
 
 
-def entitlement(product: str, subscription: Subscription, at: datetime) -> Entitlement:
+class Access(NamedTuple):
+    """Say what the game notices of a subscription: the rest of an entitlement follows from it."""
+
+    state: EntitlementState
+    entitled: bool
+    until: datetime
+
+
+def access(subscription: Subscription, at: datetime) -> Access:
     """Say what a subscription gives at a time, if nothing more is learned before it."""
     entitled = subscription.has_access(at)
-    state, since = EntitlementState(subscription.phase), subscription.since
-    if subscription.phase is not Phase.CANCELLED and not entitled and subscription.lapses_at is not None:
-        state, since = EntitlementState.LAPSED, subscription.lapses_at
+    if not entitled and subscription.lapses_at is not None and subscription.phase is not Phase.CANCELLED:
+        return Access(EntitlementState.LAPSED, entitled, subscription.until)
+    return Access(_STATES[subscription.phase], entitled, subscription.until)
+
+
+def entitlement(product: str, subscription: Subscription, at: datetime) -> Entitlement:
+    """Say what a subscription gives at a time, and why."""
+    found = access(subscription, at)
+    since = subscription.since
+    if found.state is EntitlementState.LAPSED and subscription.lapses_at is not None:
+        since = subscription.lapses_at
     return Entitlement(
         product=product,
-        state=state,
-        entitled=entitled,
-        until=subscription.until,
+        state=found.state,
+        entitled=found.entitled,
+        until=found.until,
         since=since,
         reason=_reason(subscription, at),
     )
 
 
 def _reason(subscription: Subscription, at: datetime) -> str:
-    since, until = moment(subscription.since), moment(subscription.until)
+    until = moment(subscription.until)
     if subscription.phase is Phase.CANCELLED:
+        since = moment(subscription.since)
         if subscription.lapses_at is None:
             return f"Cancelled on {since}; access has ended."
         if subscription.has_access(at):
@@ -67,12 +90,12 @@ def _reason(subscription: Subscription, at: datetime) -> str:
 
 def moment(time: datetime) -> str:
     """Write a time for people."""
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{time.astimezone(UTC).replace(microsecond=0, tzinfo=None)} UTC"
 
 
-def change(before: Entitlement | None, after: Entitlement) -> Change | None:
+def change(before: Access | None, after: Access) -> Change | None:
     """Name what the game has to hear; None where state, access and end stay what they were."""
-    if before is not None and _visible(before) == _visible(after):
+    if before == after:
         return None
     if not after.entitled:
         return _end(before, after)
@@ -83,11 +106,7 @@ def change(before: Entitlement | None, after: Entitlement) -> Change | None:
     return _going_on(before, after)
 
 
-def _visible(entitlement: Entitlement) -> tuple[EntitlementState, bool, datetime]:
-    return entitlement.state, entitlement.entitled, entitlement.until
-
-
-def _end(before: Entitlement | None, after: Entitlement) -> Change:
+def _end(before: Access | None, after: Access) -> Change:
     if after.state is EntitlementState.LAPSED:
         was_trial = before is not None and before.state is EntitlementState.TRIAL
         return EntitlementLapsed, Cause.TRIAL_ENDED if was_trial else Cause.PERIOD_ENDED
@@ -96,13 +115,13 @@ def _end(before: Entitlement | None, after: Entitlement) -> Change:
     return EntitlementRevoked, Cause.CANCELLED
 
 
-def _beginning(before: Entitlement | None, after: Entitlement) -> Cause:
+def _beginning(before: Access | None, after: Access) -> Cause:
     if before is not None:
         return Cause.RESUBSCRIBED
     return Cause.TRIAL_STARTED if after.state is EntitlementState.TRIAL else Cause.FIRST_PAYMENT
 
 
-def _going_on(before: Entitlement, after: Entitlement) -> Change:
+def _going_on(before: Access, after: Access) -> Change:
     match before.state, after.state:
         case EntitlementState.CANCELLED, EntitlementState.TRIAL | EntitlementState.ACTIVE:
             return EntitlementGranted, Cause.RESUBSCRIBED

@@ -1,7 +1,6 @@
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 from okgames.events import PaymentReceived, SubscriptionCancelled, SubscriptionPaid, TrialStarted
@@ -25,8 +24,7 @@ _KINDS: Final[dict[type[Payment], EntryKind]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """Keep what one callback said: `occurred_at` by OK's clock, `learned_at` by ours."""
 
     id: UUID
@@ -56,9 +54,10 @@ def entry_of(event: Payment, learned_at: datetime) -> Entry:
         uid=event.uid,
         product=event.product,
         kind=_KINDS[type(event)],
-        occurred_at=event.occurred_at,
+        # Comparing times of two time zones, even of two kinds of UTC, costs ten times as much as of one.
+        occurred_at=event.occurred_at.astimezone(UTC),
         learned_at=learned_at,
-        ends_at=None if isinstance(event, PaymentReceived) else event.ends_at,
+        ends_at=None if isinstance(event, PaymentReceived) else event.ends_at.astimezone(UTC),
         amount_oks=None if charge is None else charge.amount_oks,
         transaction_id=None if charge is None else charge.transaction_id,
     )

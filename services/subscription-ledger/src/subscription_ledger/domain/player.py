@@ -1,16 +1,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from okgames.events import Entitlement, EntitlementChanged, derive_id
 from subscription_ledger.domain.coverage import Coverage, coverage, coverages
-from subscription_ledger.domain.entitlement import change, entitlement
+from subscription_ledger.domain.entitlement import access, change, entitlement
 from subscription_ledger.domain.subscription import Fact, FactKind, Subscription, Terms, fold, step
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """
     Hold a subscription and the terms by which it was last summed up.
 
@@ -43,7 +43,7 @@ def needs_history(standing: Standing | None, facts: Iterable[Fact], terms: Terms
     return False
 
 
-@dataclass
+@dataclass(slots=True)
 class Player:
     """
     Learn what happened to one player's subscriptions, and collect what the game has to hear.
@@ -61,6 +61,7 @@ class Player:
     changes: list[EntitlementChanged] = field(default_factory=list)
     covered: dict[UUID, Coverage] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
+    learned: set[UUID] = field(default_factory=set)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -68,6 +69,7 @@ class Player:
 
     def learn(self, product: str, fact: Fact, terms: Terms) -> None:
         """Take in one fact, which may have happened before others that are known."""
+        self.learned.add(fact.id)
         standing = self.standings.get(product)
         if standing is None:
             self.histories[product] = []
@@ -92,6 +94,11 @@ class Player:
         ]
         for _, product in sorted(due):
             self._lapse(product, now)
+
+    @property
+    def moved(self) -> list[Coverage]:
+        """What earlier facts cover now, where that is another time than before."""
+        return [each for each in self.covered.values() if each.fact_id not in self.learned]
 
     @property
     def lapses_due_at(self) -> datetime | None:
@@ -130,8 +137,8 @@ class Player:
 
     def _tell(self, product: str, standing: Standing, change_id: UUID, occurred_at: datetime) -> None:
         known = self.standings.get(product)
-        before = None if known is None else entitlement(product, known.subscription, known.told_at)
-        after = entitlement(product, standing.subscription, standing.told_at)
+        before = None if known is None else access(known.subscription, known.told_at)
+        after = access(standing.subscription, standing.told_at)
         self.standings[product] = standing
         self.touched.add(product)
         changed = change(before, after)

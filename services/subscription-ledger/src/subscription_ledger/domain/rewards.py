@@ -1,6 +1,6 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from okgames.events import RewardGranted, RewardReason, derive_id
@@ -26,32 +26,29 @@ class RewardTerms:
     every: timedelta | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reward:
-    """Hold a reward that a player is to get, and the fact that it rests on."""
-
-    fact_id: UUID
-    granted: RewardGranted
-
-
-def reward_for(entry: Entry, terms: RewardTerms) -> Reward:
+def reward_for(entry: Entry, terms: RewardTerms) -> RewardGranted:
     """Return the one reward that a payment or the start of a trial gives."""
     reward_id = derive_id("reward", entry.id, 0)
-    return Reward(
-        entry.id,
-        RewardGranted(
-            id=reward_id,
-            occurred_at=entry.occurred_at,
-            application_key=entry.application_key,
-            uid=entry.uid,
-            reward_id=reward_id,
-            product=entry.product,
-            item=terms.item,
-            quantity=terms.quantity,
-            reason=_REASONS[entry.kind],
-            transaction_id=entry.transaction_id,
-        ),
+    return RewardGranted(
+        id=reward_id,
+        occurred_at=entry.occurred_at,
+        application_key=entry.application_key,
+        uid=entry.uid,
+        reward_id=reward_id,
+        product=entry.product,
+        item=terms.item,
+        quantity=terms.quantity,
+        reason=_REASONS[entry.kind],
+        transaction_id=entry.transaction_id,
     )
+
+
+class Slot(NamedTuple):
+    """Hold one of the rewards of a grant: the first has number 0."""
+
+    fact_id: UUID
+    number: int
+    reward: RewardGranted
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,31 +78,28 @@ class Grant:
         at = self.starts_at + self.granted * self.every
         return at if at < self.ends_at else None
 
-    def take_due(self, now: datetime, at_most: int) -> tuple["Grant", list[Reward]]:
+    def take_due(self, now: datetime, at_most: int) -> tuple["Grant", list[Slot]]:
         """Return the rewards that are due, the oldest ones first, and the grant without them."""
-        rewards: list[Reward] = []
+        slots: list[Slot] = []
         grant = self
-        while len(rewards) < at_most and (at := grant.next_at) is not None and at <= now:
-            rewards.append(grant._reward(at))
+        while len(slots) < at_most and (at := grant.next_at) is not None and at <= now:
+            slots.append(Slot(grant.fact_id, grant.granted, grant._reward(at)))
             grant = replace(grant, granted=grant.granted + 1)
-        return grant, rewards
+        return grant, slots
 
-    def _reward(self, at: datetime) -> Reward:
+    def _reward(self, at: datetime) -> RewardGranted:
         reward_id = derive_id("reward", self.fact_id, self.granted)
-        return Reward(
-            self.fact_id,
-            RewardGranted(
-                id=reward_id,
-                occurred_at=at,
-                application_key=self.application_key,
-                uid=self.uid,
-                reward_id=reward_id,
-                product=self.product,
-                item=self.item,
-                quantity=self.quantity,
-                reason=RewardReason.DAILY,
-                transaction_id=self.transaction_id,
-            ),
+        return RewardGranted(
+            id=reward_id,
+            occurred_at=at,
+            application_key=self.application_key,
+            uid=self.uid,
+            reward_id=reward_id,
+            product=self.product,
+            item=self.item,
+            quantity=self.quantity,
+            reason=RewardReason.DAILY,
+            transaction_id=self.transaction_id,
         )
 
 

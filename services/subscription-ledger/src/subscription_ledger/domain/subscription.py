@@ -2,7 +2,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 
@@ -19,8 +19,7 @@ Place: TypeAlias = tuple[datetime, int, UUID]
 _RANKS: Final = {FactKind.TRIAL: 0, FactKind.PAYMENT: 1, FactKind.CANCELLATION: 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """State what OK said of one subscription; `occurred_at` is OK's transaction_time."""
 
     id: UUID
@@ -53,8 +52,7 @@ class Phase(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(NamedTuple):
     """
     Sum up the facts of one player's subscription.
 

@@ -1,16 +1,18 @@
--- What OK's callbacks said; every other table follows from it.
+-- What OK's callbacks said, and the one reward that a payment or trial gave; every other table follows from it.
 create table entries (
     event_id uuid primary key,
     application_key text not null,
     uid text not null,
     product text not null,
-    kind text not null check (kind in ('purchase', 'trial', 'payment', 'cancellation')),
+    kind text not null,
     occurred_at timestamptz not null,
     learned_at timestamptz not null,
     ends_at timestamptz,
     amount_oks bigint,
     transaction_id text,
-    check ((ends_at is null) = (kind = 'purchase'))
+    reward_id uuid,
+    item text,
+    quantity int
 );
 
 create index entries_of_player on entries (application_key, uid, occurred_at);
@@ -26,11 +28,12 @@ create table players (
 
 create index players_lapses on players (lapses_due_at) where lapses_due_at is not null;
 
+-- The sum of the entries, carried on by each; `told_at` is as of when the game was last told.
 create table subscriptions (
     application_key text not null,
     uid text not null,
     product text not null,
-    phase text not null check (phase in ('trial', 'active', 'cancelled')),
+    phase text not null,
     since timestamptz not null,
     until timestamptz not null,
     lapses_at timestamptz,
@@ -60,6 +63,7 @@ create table changes (
     primary key (application_key, uid, version)
 );
 
+-- Rewards that fall due `every` so often over the time that one trial or payment covers.
 create table grants (
     fact_id uuid primary key,
     application_key text not null,
@@ -70,32 +74,34 @@ create table grants (
     transaction_id text,
     starts_at timestamptz not null,
     ends_at timestamptz not null,
-    every interval not null check (every > interval '0'),
+    every interval not null,
     granted int not null,
     next_at timestamptz
 ) with (fillfactor = 80);
 
 create index grants_next on grants (next_at) where next_at is not null;
 
-create table rewards (
-    reward_id uuid primary key,
+-- The rewards that grants have given. The primary key gives out none twice.
+create table slots (
+    fact_id uuid not null,
+    number int not null,
+    reward_id uuid not null,
     application_key text not null,
     uid text not null,
     product text not null,
     item text not null,
     quantity int not null,
-    reason text not null,
     transaction_id text,
-    fact_id uuid not null,
     occurred_at timestamptz not null,
-    granted_at timestamptz not null
+    granted_at timestamptz not null,
+    primary key (fact_id, number)
 );
 
-create index rewards_of_player on rewards (application_key, uid, occurred_at);
+create index slots_of_player on slots (application_key, uid, occurred_at);
 
--- What became of webhooks; only the timeline shows it.
+-- What became of webhooks. Only the timeline shows it, so the inbox alone keeps it from being entered twice.
 create table deliveries (
-    event_id uuid primary key,
+    event_id uuid not null,
     application_key text not null,
     uid text not null,
     delivery_id uuid not null,
@@ -119,4 +125,4 @@ $$;
 
 create trigger entries_are_final before update or delete or truncate on entries execute function refuse();
 create trigger changes_are_final before update or delete or truncate on changes execute function refuse();
-create trigger rewards_are_final before update or delete or truncate on rewards execute function refuse();
+create trigger slots_are_final before update or delete or truncate on slots execute function refuse();

@@ -1,44 +1,45 @@
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
 
 from okgames.database import Tx
+from okgames.events import RewardGranted
 from subscription_ledger.domain.entry import Entry, EntryKind
 from subscription_ledger.store.columns import PlayerKey, columns
 
+_COLUMNS = (
+    "event_id",
+    "application_key",
+    "uid",
+    "product",
+    "kind",
+    "occurred_at",
+    "learned_at",
+    "ends_at",
+    "amount_oks",
+    "transaction_id",
+    "reward_id",
+    "item",
+    "quantity",
+)
 
-async def save_entries(tx: Tx, entries: Sequence[Entry]) -> set[UUID]:
-    """Keep entries and return the ids of those that were not known."""
-    rows = await tx.fetch(
-        """
-        insert into entries (
-            event_id, application_key, uid, product, kind, occurred_at, learned_at, ends_at, amount_oks, transaction_id
-        )
-        select * from unnest(
-            $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
-            $8::timestamptz[], $9::bigint[], $10::text[]
-        )
-        on conflict do nothing
-        returning event_id
-        """,
-        *columns(
-            (
-                entry.id,
-                entry.application_key,
-                entry.uid,
-                entry.product,
-                entry.kind,
-                entry.occurred_at,
-                entry.learned_at,
-                entry.ends_at,
-                entry.amount_oks,
-                entry.transaction_id,
-            )
-            for entry in entries
-        ),
-    )
+
+async def find_known(tx: Tx, ids: Collection[UUID]) -> set[UUID]:
+    """Return those of the ids that have been entered."""
+    rows = await tx.fetch("select event_id from entries where event_id = any($1)", ids)
     return {row["event_id"] for row in rows}
+
+
+async def save_entries(tx: Tx, entries: Sequence[Entry], rewards: Mapping[UUID, RewardGranted]) -> None:
+    """Keep new entries, each with the one reward that it gives, if any; one that is known already raises."""
+    if not entries:
+        return
+    nothing = (None, None, None)
+    given = {entry_id: (reward.reward_id, reward.item, reward.quantity) for entry_id, reward in rewards.items()}
+    await tx.copy_records_to_table(
+        "entries", columns=_COLUMNS, records=[(*entry, *given.get(entry.id, nothing)) for entry in entries]
+    )
 
 
 async def load_entries(tx: Tx, keys: Collection[tuple[str, str, str]]) -> list[Entry]:

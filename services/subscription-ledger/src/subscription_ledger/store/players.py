@@ -9,6 +9,21 @@ from subscription_ledger.domain.player import Player, Standing
 from subscription_ledger.domain.subscription import Phase, Subscription, Terms
 from subscription_ledger.store.columns import PlayerKey, columns
 
+_CHANGE_COLUMNS = (
+    "application_key",
+    "uid",
+    "version",
+    "event_id",
+    "type",
+    "product",
+    "state",
+    "entitled",
+    "until",
+    "cause",
+    "occurred_at",
+    "learned_at",
+)
+
 
 async def lock_players(tx: Tx, keys: Collection[PlayerKey]) -> list[Player]:
     """
@@ -17,15 +32,22 @@ async def lock_players(tx: Tx, keys: Collection[PlayerKey]) -> list[Player]:
     Locks are taken in one order, so that two transactions never wait for each other.
     """
     wanted = list(columns(sorted(keys)))
-    await tx.execute(
-        """
-        insert into players (application_key, uid)
-        select * from unnest($1::text[], $2::text[])
-        on conflict do nothing
-        """,
-        *wanted,
-    )
-    locked = await tx.fetch(
+    locked = await _lock(tx, wanted)
+    if len(locked) < len(keys):
+        await tx.execute(
+            """
+            insert into players (application_key, uid)
+            select * from unnest($1::text[], $2::text[])
+            on conflict do nothing
+            """,
+            *wanted,
+        )
+        locked = await _lock(tx, wanted)
+    return await _with_standings(tx, locked)
+
+
+async def _lock(tx: Tx, wanted: Sequence[object]) -> "list[asyncpg.Record]":
+    return await tx.fetch(
         """
         select application_key, uid, version
         from unnest($1::text[], $2::text[]) as wanted (application_key, uid)
@@ -35,7 +57,6 @@ async def lock_players(tx: Tx, keys: Collection[PlayerKey]) -> list[Player]:
         """,
         *wanted,
     )
-    return await _with_standings(tx, locked)
 
 
 async def claim_lapsing_players(tx: Tx, now: datetime, limit: int) -> list[Player]:
@@ -154,20 +175,13 @@ async def save_players(tx: Tx, players: Sequence[Player]) -> None:
 
 
 async def save_changes(tx: Tx, changes: Sequence[EntitlementChanged], learned_at: datetime) -> None:
+    """Keep what the game is told; a version that was told already raises."""
     if not changes:
         return
-    await tx.execute(
-        """
-        insert into changes (
-            application_key, uid, version, event_id, type, product, state, entitled, until, cause, occurred_at,
-            learned_at
-        )
-        select *, $12::timestamptz from unnest(
-            $1::text[], $2::text[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::boolean[],
-            $9::timestamptz[], $10::text[], $11::timestamptz[]
-        )
-        """,
-        *columns(
+    await tx.copy_records_to_table(
+        "changes",
+        columns=_CHANGE_COLUMNS,
+        records=[
             (
                 change.application_key,
                 change.uid,
@@ -180,10 +194,10 @@ async def save_changes(tx: Tx, changes: Sequence[EntitlementChanged], learned_at
                 change.until,
                 change.cause,
                 change.occurred_at,
+                learned_at,
             )
             for change in changes
-        ),
-        learned_at,
+        ],
     )
 
 

@@ -3,26 +3,46 @@ from datetime import datetime
 
 from okgames.database import Tx
 from subscription_ledger.domain.coverage import Coverage
-from subscription_ledger.domain.rewards import Grant, Reward
+from subscription_ledger.domain.rewards import Grant, Slot
 from subscription_ledger.store.columns import columns
+
+_GRANT_COLUMNS = (
+    "fact_id",
+    "application_key",
+    "uid",
+    "product",
+    "item",
+    "quantity",
+    "transaction_id",
+    "starts_at",
+    "ends_at",
+    "every",
+    "granted",
+    "next_at",
+)
+_SLOT_COLUMNS = (
+    "fact_id",
+    "number",
+    "reward_id",
+    "application_key",
+    "uid",
+    "product",
+    "item",
+    "quantity",
+    "transaction_id",
+    "occurred_at",
+    "granted_at",
+)
 
 
 async def save_grants(tx: Tx, grants: Sequence[Grant]) -> None:
     """Keep new grants."""
     if not grants:
         return
-    await tx.execute(
-        """
-        insert into grants (
-            fact_id, application_key, uid, product, item, quantity, transaction_id, starts_at, ends_at, every,
-            granted, next_at
-        )
-        select * from unnest(
-            $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::timestamptz[],
-            $9::timestamptz[], $10::interval[], $11::int[], $12::timestamptz[]
-        )
-        """,
-        *columns(
+    await tx.copy_records_to_table(
+        "grants",
+        columns=_GRANT_COLUMNS,
+        records=[
             (
                 grant.fact_id,
                 grant.application_key,
@@ -38,7 +58,7 @@ async def save_grants(tx: Tx, grants: Sequence[Grant]) -> None:
                 grant.next_at,
             )
             for grant in grants
-        ),
+        ],
     )
 
 
@@ -61,7 +81,7 @@ async def move_grants(tx: Tx, covered: Collection[Coverage]) -> None:
         from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as new (fact_id, starts_at, ends_at)
         where grants.fact_id = new.fact_id
         """,
-        *columns((each.fact_id, each.starts_at, each.ends_at) for each in covered),
+        *columns(covered),
     )
 
 
@@ -98,40 +118,27 @@ async def save_granted(tx: Tx, grants: Sequence[Grant]) -> None:
     )
 
 
-async def save_rewards(tx: Tx, rewards: Sequence[Reward], granted_at: datetime) -> list[Reward]:
-    """Keep rewards and return those that were not known."""
-    if not rewards:
-        return []
-    rows = await tx.fetch(
-        """
-        insert into rewards (
-            reward_id, application_key, uid, product, item, quantity, reason, transaction_id, fact_id, occurred_at,
-            granted_at
-        )
-        select *, $11::timestamptz from unnest(
-            $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::text[],
-            $9::uuid[], $10::timestamptz[]
-        )
-        on conflict do nothing
-        returning reward_id
-        """,
-        *columns(
+async def save_slots(tx: Tx, slots: Sequence[Slot], granted_at: datetime) -> None:
+    """Keep rewards of grants; one that was given already raises."""
+    if not slots:
+        return
+    await tx.copy_records_to_table(
+        "slots",
+        columns=_SLOT_COLUMNS,
+        records=[
             (
-                granted.reward_id,
-                granted.application_key,
-                granted.uid,
-                granted.product,
-                granted.item,
-                granted.quantity,
-                granted.reason,
-                granted.transaction_id,
-                reward.fact_id,
-                granted.occurred_at,
+                slot.fact_id,
+                slot.number,
+                slot.reward.reward_id,
+                slot.reward.application_key,
+                slot.reward.uid,
+                slot.reward.product,
+                slot.reward.item,
+                slot.reward.quantity,
+                slot.reward.transaction_id,
+                slot.reward.occurred_at,
+                granted_at,
             )
-            for reward in rewards
-            for granted in [reward.granted]
-        ),
-        granted_at,
+            for slot in slots
+        ],
     )
-    new = {row["reward_id"] for row in rows}
-    return [reward for reward in rewards if reward.granted.reward_id in new]

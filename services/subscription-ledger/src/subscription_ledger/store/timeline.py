@@ -6,7 +6,22 @@ from uuid import UUID
 
 from okgames.database import Tx
 from okgames.events import WebhookDelivered, WebhookExhausted
-from subscription_ledger.store.columns import PlayerKey, columns
+from subscription_ledger.store.columns import PlayerKey
+
+_DELIVERY_COLUMNS = (
+    "event_id",
+    "application_key",
+    "uid",
+    "delivery_id",
+    "endpoint_id",
+    "carried_event_id",
+    "webhook_type",
+    "was_delivered",
+    "attempts",
+    "status",
+    "occurred_at",
+    "learned_at",
+)
 
 
 async def save_deliveries(
@@ -14,19 +29,10 @@ async def save_deliveries(
 ) -> None:
     if not outcomes:
         return
-    await tx.execute(
-        """
-        insert into deliveries (
-            event_id, application_key, uid, delivery_id, endpoint_id, carried_event_id, webhook_type, was_delivered,
-            attempts, status, occurred_at, learned_at
-        )
-        select *, $12::timestamptz from unnest(
-            $1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::boolean[],
-            $9::int[], $10::int[], $11::timestamptz[]
-        )
-        on conflict do nothing
-        """,
-        *columns(
+    await tx.copy_records_to_table(
+        "deliveries",
+        columns=_DELIVERY_COLUMNS,
+        records=[
             (
                 outcome.id,
                 outcome.application_key,
@@ -39,10 +45,10 @@ async def save_deliveries(
                 outcome.attempts,
                 outcome.status,
                 outcome.occurred_at,
+                learned_at,
             )
             for outcome in outcomes
-        ),
-        learned_at,
+        ],
     )
 
 
@@ -77,11 +83,17 @@ async def find_timeline(tx: Tx, key: PlayerKey, after: TimelinePlace | None, lim
             )
             from changes where application_key = $1 and uid = $2
             union all
+            select occurred_at, 2, reward_id, 'reward', learned_at, json_build_object(
+                'product', product, 'item', item, 'quantity', quantity, 'reason', kind,
+                'transaction_id', transaction_id, 'callback_id', event_id
+            )
+            from entries where application_key = $1 and uid = $2 and reward_id is not null
+            union all
             select occurred_at, 2, reward_id, 'reward', granted_at, json_build_object(
-                'product', product, 'item', item, 'quantity', quantity, 'reason', reason,
+                'product', product, 'item', item, 'quantity', quantity, 'reason', 'daily',
                 'transaction_id', transaction_id, 'callback_id', fact_id
             )
-            from rewards where application_key = $1 and uid = $2
+            from slots where application_key = $1 and uid = $2
             union all
             select occurred_at, 3, event_id, 'delivery', learned_at, json_build_object(
                 'delivery_id', delivery_id, 'endpoint_id', endpoint_id, 'event_id', carried_event_id,

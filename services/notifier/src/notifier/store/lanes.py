@@ -1,0 +1,145 @@
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Final
+from uuid import UUID
+
+from notifier.domain.lane import Lane, LaneKey, PendingDelivery, Release
+from okgames.database import Tx
+
+_DELIVERIES_OF_LANE: Final = 10
+
+
+async def claim_lanes(tx: Tx, room: Mapping[UUID, int], now: datetime, lease: timedelta) -> list[Lane]:
+    """Lease lanes that are due, for each active endpoint at most as many as there is room for."""
+    # A lease that is lost with a crash of the server is only taken again.
+    await tx.execute("set local synchronous_commit = off")
+    rows = await tx.fetch(
+        """
+        with due as materialized (
+            select due.endpoint_id, due.uid
+            from unnest($1::uuid[], $2::int[]) as room (endpoint_id, lanes)
+            join endpoints on endpoints.id = room.endpoint_id and endpoints.paused_at is null
+            cross join lateral (
+                select endpoint_id, uid
+                from lanes
+                where endpoint_id = room.endpoint_id
+                    and due_at <= $3
+                    and (leased_until is null or leased_until < clock_timestamp())
+                order by due_at
+                limit room.lanes
+                for update skip locked
+            ) as due
+        )
+        update lanes
+        set leased_until = clock_timestamp() + $4
+        from due
+        where lanes.endpoint_id = due.endpoint_id and lanes.uid = due.uid
+        returning lanes.endpoint_id, lanes.uid, lanes.leased_until
+        """,
+        list(room.keys()),
+        list(room.values()),
+        now,
+        lease,
+    )
+    leases = {LaneKey(row["endpoint_id"], row["uid"]): row["leased_until"] for row in rows}
+    pending = await _load_pending(tx, list(leases)) if leases else {}
+    return [Lane(key, leased_until, pending.get(key, ())) for key, leased_until in leases.items()]
+
+
+async def _load_pending(tx: Tx, keys: Sequence[LaneKey]) -> dict[LaneKey, tuple[PendingDelivery, ...]]:
+    # A statement of its own: the claim's may still see what was pending before a lane was last given back.
+    rows = await tx.fetch(
+        """
+        select lane.endpoint_id, lane.uid, d.id, d.event_id, d.step, webhooks.type, webhooks.body
+        from unnest($1::uuid[], $2::text[]) with ordinality as lane (endpoint_id, uid, place)
+        cross join lateral (
+            select id, event_id, step, position
+            from deliveries
+            where endpoint_id = lane.endpoint_id and uid = lane.uid and state = 'pending'
+            order by position
+            limit $3
+        ) as d
+        join webhooks on webhooks.event_id = d.event_id
+        order by lane.place, d.position
+        """,
+        *zip(*keys, strict=True),
+        _DELIVERIES_OF_LANE,
+    )
+    return {
+        key: tuple(
+            PendingDelivery(row["id"], row["event_id"], row["type"], row["body"].encode(), row["step"])
+            for row in of_lane
+        )
+        for key, of_lane in groupby(rows, lambda row: LaneKey(row["endpoint_id"], row["uid"]))
+    }
+
+
+async def find_next_due(tx: Tx, endpoint_ids: Sequence[UUID], now: datetime) -> datetime | None:
+    """Return when the next lane of an active endpoint falls due, after now."""
+    time: datetime | None = await tx.fetchval(
+        """
+        select min(next.due_at)
+        from unnest($1::uuid[]) as wanted (id)
+        join endpoints on endpoints.id = wanted.id and endpoints.paused_at is null
+        cross join lateral (
+            select due_at from lanes where endpoint_id = endpoints.id and due_at > $2 order by due_at limit 1
+        ) as next
+        """,
+        endpoint_ids,
+        now,
+    )
+    return time
+
+
+async def lock_leases(tx: Tx, lanes: Iterable[Lane]) -> set[LaneKey]:
+    """Lock lanes and return those that are still leased as they were claimed."""
+    ordered = sorted({lane.key: lane.leased_until for lane in lanes}.items())
+    rows = await tx.fetch(
+        """
+        select lanes.endpoint_id, lanes.uid, lanes.leased_until is not distinct from held.leased_until as is_held
+        from unnest($1::uuid[], $2::text[], $3::timestamptz[]) with ordinality
+            as held (endpoint_id, uid, leased_until, place)
+        join lanes on lanes.endpoint_id = held.endpoint_id and lanes.uid = held.uid
+        order by held.place
+        for update of lanes
+        """,
+        *zip(*((*key, leased_until) for key, leased_until in ordered), strict=True),
+    )
+    return {LaneKey(row["endpoint_id"], row["uid"]) for row in rows if row["is_held"]}
+
+
+async def release_lanes(tx: Tx, releases: Sequence[Release]) -> bool:
+    """
+    Delete lanes that nothing is pending in and give the others back; False if there are no others.
+
+    The rows are locked already.
+    """
+    endpoint_ids, uids = zip(*(release.lane.key for release in releases), strict=True)
+    status = await tx.execute(
+        """
+        delete from lanes
+        using unnest($1::uuid[], $2::text[]) as released (endpoint_id, uid)
+        where lanes.endpoint_id = released.endpoint_id and lanes.uid = released.uid
+            and not exists (
+                select from deliveries
+                where endpoint_id = released.endpoint_id and uid = released.uid and state = 'pending'
+            )
+        """,
+        endpoint_ids,
+        uids,
+    )
+    if status == f"DELETE {len(releases)}":
+        return False
+    await tx.execute(
+        """
+        update lanes
+        set due_at = released.due_at, leased_until = null
+        from unnest($1::uuid[], $2::text[], $3::timestamptz[]) as released (endpoint_id, uid, due_at)
+        where lanes.endpoint_id = released.endpoint_id and lanes.uid = released.uid
+        """,
+        endpoint_ids,
+        uids,
+        [release.due_at for release in releases],
+    )
+    return True
