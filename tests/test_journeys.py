@@ -23,7 +23,7 @@ async def test_trial_and_two_paid_weeks_give_seventeen_times_three_apples(studio
     await wait_until(lambda: studio.entitlements_are("1002", apples=("trial", True)))
     await studio.advance("3d")
     await wait_until(lambda: studio.entitlements_are("1002", apples=("active", True)))
-    await studio.advance("13d")
+    await studio.advance("13d1h")
     await studio.player("unsubscribe", "1002", "apples")
     await wait_until(lambda: studio.entitlements_are("1002", apples=("cancelled", False)))
     await studio.advance("10d")

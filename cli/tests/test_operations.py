@@ -115,3 +115,10 @@ def test_api_out_of_reach_is_a_failure(command: Command) -> None:
 
     assert (1, "", 1) == (result.returncode, result.stdout, result.stderr.count("\n"))
     assert "http://127.0.0.1:1" in result.stderr
+
+
+@pytest.mark.parametrize("url", ["nowhere", "ftp://127.0.0.1", "http://["])
+def test_address_that_is_none_is_wrong_input(command: Command, url: str) -> None:
+    result = command.run("endpoints", "list", "--url", url)
+
+    assert (2, f"okgames: {url} is no address of an API\n") == (result.returncode, result.stderr)

@@ -63,10 +63,12 @@ class Api:
         timeout = aiohttp.ClientTimeout(_TIMEOUT_SECONDS)
         try:
             async with (
-                aiohttp.ClientSession(self.url, headers=headers, timeout=timeout) as session,
-                session.request(method, path, params=query, json=body) as response,
+                aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
+                session.request(method, f"{self.url}{path}", params=query, json=body) as response,
             ):
                 answer: Row = await response.json(content_type=None)
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+            raise WrongInput(f"{self.url} is no address of an API") from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Failed(f"no answer from {self.url}: {str(error) or type(error).__name__}") from error
         if response.ok:
@@ -78,17 +80,19 @@ class Api:
 
 def api(url: str | None) -> Api:
     """Return the API at `url` or at OKGAMES_HTTP, with the token of the environment; raise WrongInput without one."""
-    address = url or f"http://{os.environ.get('OKGAMES_HTTP', '127.0.0.1:8080')}"
-    return Api(address, _token())
+    token = _variable("OKGAMES_TOKEN") or _variable("OKGAMES_ADMIN_TOKEN")
+    if token is None:
+        raise WrongInput("no token: set OKGAMES_TOKEN or OKGAMES_ADMIN_TOKEN (okgames token create makes one)")
+    address = url or f"http://{_variable('OKGAMES_HTTP') or '127.0.0.1:8080'}"
+    return Api(address.rstrip("/"), token)
 
 
-def _token() -> str:
-    for name in ("OKGAMES_TOKEN", "OKGAMES_ADMIN_TOKEN"):
-        if value := os.environ.get(name):
-            return value
-        if path := os.environ.get(f"{name}_FILE"):
-            try:
-                return Path(path).read_text().strip()
-            except OSError as error:
-                raise WrongInput(f"{name}_FILE: {error}") from error
-    raise WrongInput("no token: set OKGAMES_TOKEN or OKGAMES_ADMIN_TOKEN (okgames token create makes one)")
+def _variable(name: str) -> str | None:
+    """Return a variable's value, or the content of the file that NAME_FILE names; None where both are absent."""
+    path = os.environ.get(f"{name}_FILE")
+    if path is None:
+        return os.environ.get(name) or None
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise WrongInput(f"{name}_FILE: {path}: {error.strerror}") from error

@@ -39,7 +39,7 @@ OUT_UNTIL: Final = timedelta(days=11, hours=17)
 
 GAME_FAILS: Final = 0.05
 OK_FAULTS: Final = {
-    "lost_answers": 0.06,
+    "lost_answers": 0.1,
     "concurrent_duplicates": 0.03,
     "late_duplicates": 0.05,
     "reordered": 0.03,
@@ -47,7 +47,7 @@ OK_FAULTS: Final = {
     "unknown_parameters": 0.1,
     "transaction_id": "mixed",
     "slow": 0.01,
-    "slow_seconds": 0.2,
+    "slow_seconds": 0.1,
     "refunds": 0.02,
     "card_charges": 0.1,
     "unpaid_renewals": 0.08,

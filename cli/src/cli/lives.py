@@ -51,7 +51,7 @@ class Life:
 
     def actions(self) -> Iterator[Action]:
         yield from self._purchases()
-        if self.chance.happens(0.7):
+        if self.chance.happens(0.8):
             yield from self._subscription()
 
     def _purchases(self) -> Iterator[Action]:
@@ -62,7 +62,7 @@ class Life:
                 yield Action(at, self.uid, Deed.PURCHASE, product)
 
     def _subscription(self) -> Iterator[Action]:
-        day = self._day(0, self.days // 2)
+        day = self._day(0, self.days)
         while day < self.days:
             yield Action(self._moment(day, SHOPPING), self.uid, Deed.SUBSCRIBE, "apples")
             stays = self.chance.one_of((2, 3, 5, 8, 12, 19, None, None, None))

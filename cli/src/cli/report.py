@@ -60,11 +60,11 @@ def print_report(report: Report, ok: AccountBook, ours: AccountBook, game: Accou
         table.add_row(name, *figures)
     console.print(table)
     for line in _remarks(report):
-        console.print(line)
+        console.print(line, soft_wrap=True)
     if report.differing_rows:
         console.print(_differing(report.differing_rows))
     for wrong in report.wrong_at_the_game[:_DIFFERENCES_SHOWN]:
-        console.print(f"wrong at the game: {wrong}")
+        console.print(f"wrong at the game: {wrong}", soft_wrap=True)
 
 
 def _rows(ok: AccountBook, ours: AccountBook, game: AccountBook) -> list[tuple[str, list[str]]]:

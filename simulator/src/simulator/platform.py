@@ -25,7 +25,7 @@ PUT_OFF_AT_MOST: Final = timedelta(minutes=30)
 TOLD_AGAIN_AFTER: Final = timedelta(hours=1)
 """OK's pages do not say what follows an unsubscribe that nobody answered: here OK calls again after so long."""
 
-_HELD_AT_MOST: Final = 0.5
+_HELD_AT_MOST: Final = 0.2
 """A player waits so many real seconds for the answer of a callback that is to arrive after another."""
 
 

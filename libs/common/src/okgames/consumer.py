@@ -36,6 +36,10 @@ async def keep_going(name: str, step: Callable[[], Awaitable[None]]) -> None:
                 logger.warning("step_failed", step=name, error=repr(error), again_in_seconds=pause)
             else:
                 logger.exception("step_failed", step=name, again_in_seconds=pause)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # The step was being cancelled and its cleaning up failed: cancelled it is all the same.
+                raise asyncio.CancelledError from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 

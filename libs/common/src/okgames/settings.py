@@ -1,5 +1,4 @@
 import os
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX: Final = "OKGAMES_"
 _OK_DOMAINS: Final = ("ok.ru", "odnoklassniki.ru")
-_KAFKA: Final = re.compile(r"kafka://[^\s,/:]+:\d{1,5}(,[^\s,/:]+:\d{1,5})*", re.ASCII)
 _HTTP_URL: Final = TypeAdapter(HttpUrl)
 
 
@@ -64,12 +62,6 @@ def _base_url(value: str) -> str:
         raise ValueError("must be an address, such as http://127.0.0.1:8090") from error
 
 
-def _event_log(value: str) -> str:
-    if value != "postgres" and not _KAFKA.fullmatch(value):
-        raise ValueError("must be postgres or kafka://host:port[,host:port]")
-    return value
-
-
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -102,7 +94,7 @@ class Settings(BaseSettings):
     config: Path = Path("okgames.toml")
     database_url: Annotated[str, BeforeValidator(_database_url)] | None = Field(default=None, repr=False)
     data_dir: Path = Path("var")
-    event_log: Annotated[str, BeforeValidator(_event_log)] = "postgres"
+    event_log: Literal["postgres"] = "postgres"
     http: Address = HttpAddress("127.0.0.1", 8080)
     management_http: Address = HttpAddress("127.0.0.1", 8081)
     admin_token: Annotated[SecretStr, AfterValidator(_admin_token)] | None = None

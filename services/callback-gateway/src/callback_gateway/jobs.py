@@ -1,10 +1,9 @@
 import asyncio
 import re
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -13,11 +12,10 @@ from prometheus_client import Counter, Histogram
 
 from callback_gateway import store
 from callback_gateway.domain.callback import Reason
-from callback_gateway.domain.journal import Conflict, Outcome, Received, first_of_each, settle
+from callback_gateway.domain.journal import Conflict, Outcome, Received, Settled, first_of_each, settle
 from callback_gateway.store import Refusal
 from okgames.clock import Clock
-from okgames.database import Database, is_unavailable
-from okgames.outbox import append
+from okgames.database import Database, Tx, is_unavailable
 
 _BATCH: Final = 512
 _LONGEST_QUEUE: Final = 4096
@@ -39,8 +37,7 @@ ACK_UNCERTAIN: Final = Counter(
 logger = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     received: Received
     outcome: "asyncio.Future[Outcome]"
     deadline: float
@@ -157,26 +154,32 @@ class Journal:
         connection = await self._connected()
         now = await self._clock.now()
         accepted = first_of_each(batch)
-        in_doubt: set[UUID] = set()
         try:
-            async with connection.transaction():
-                new = await store.insert_callbacks(connection, accepted.values(), now)
-                written = {callback_id: each for callback_id, each in accepted.items() if callback_id in new}
-                known = {received.identity.id for received in batch} - new
-                stored = await store.load_callbacks(connection, known)
-                settled = settle(batch, written, stored)
-                # OK hears the answer now that it did not hear before.
-                heard = [each for each in settled.repeated if each in stored and stored[each].ack_uncertain]
-                await store.save_ack_uncertain(connection, heard, uncertain=False)
-                await store.save_conflicts(connection, settled.conflicts, now)
-                await append(connection, *(each.event for each in written.values() if each.event))
-                in_doubt = new
-        except Exception:
-            self._uncertain |= in_doubt
+            known = await store.write_callbacks(connection, accepted, now)
+            written = {callback_id: each for callback_id, each in accepted.items() if callback_id not in known}
+            settled = await self._settle(connection, batch, written, now)
+        except Exception as error:
+            if is_unavailable(error):
+                # They will be told so, but may have been committed all the same.
+                self._uncertain |= accepted.keys()
             raise
-        self._uncertain -= settled.repeated
+        self._uncertain -= written.keys() | settled.repeated
         self._note_written(len(batch), settled.conflicts)
         return settled.outcomes
+
+    async def _settle(
+        self, connection: Tx, batch: Sequence[Received], written: Mapping[UUID, Received], now: datetime
+    ) -> Settled:
+        others = {received.identity.id for received in batch} - written.keys()
+        stored = await store.load_callbacks(connection, others)
+        settled = settle(batch, written, stored)
+        # OK hears the answer now that it did not hear before.
+        heard = [each for each in settled.repeated if each in stored and stored[each].ack_uncertain]
+        if heard or settled.conflicts:
+            async with connection.transaction():
+                await store.save_ack_uncertain(connection, heard, uncertain=False)
+                await store.save_conflicts(connection, settled.conflicts, now)
+        return settled
 
     async def _connected(self) -> "asyncpg.Connection[asyncpg.Record]":
         if self._connection is None or self._connection.is_closed():

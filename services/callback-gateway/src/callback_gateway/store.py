@@ -1,11 +1,15 @@
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import orjson
+
 from callback_gateway.domain.callback import Reason
 from callback_gateway.domain.journal import Conflict, Received, Stored
+from callback_gateway.domain.verdict import PaymentEvent
 from okgames.database import Tx
+from okgames.outbox import partition_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,38 +21,67 @@ class Refusal:
     query: str
 
 
-async def insert_callbacks(tx: Tx, callbacks: Collection[Received], received_at: datetime) -> set[UUID]:
-    """Write callbacks of different ids and return the ids that were not there before."""
-    if not callbacks:
+async def write_callbacks(connection: Tx, callbacks: Mapping[UUID, Received], received_at: datetime) -> set[UUID]:
+    """
+    Write callbacks and append their events, in a transaction of its own, and return the ids that were there before.
+
+    One statement with one argument: with a round trip for each step and an array for each column, a batch costs this
+    process twice the time. The rows come in the order of ids, so that two gateways that write the same callbacks
+    wait one way round only; the events keep the order in which they were received.
+    """
+    rows = [_row(callback, callback.event) for callback in callbacks.values() if callback.event is not None]
+    if not rows:
         return set()
-    rows = [(callback, callback.event) for callback in callbacks if callback.event is not None]
-    # In the order of ids, so that two gateways that write the same callbacks wait one way round only.
-    written = await tx.fetch(
+    known = await connection.fetchval(
         """
-        insert into callbacks (
-            id, application_key, uid, product, event_type, content, query, caller, transaction_time, received_at
+        with received as materialized (
+            select *
+            from rows from (json_to_recordset($1::json) as (
+                id uuid, application_key text, uid text, product text, transaction_time timestamptz, content text,
+                query text, caller text, topic text, partition int, type text, key text, data json
+            )) with ordinality
+        ), written as (
+            insert into callbacks (
+                id, application_key, uid, product, event_type, content, query, caller, transaction_time, received_at
+            )
+            select id, application_key, uid, product, type, content, query, caller, transaction_time, $2
+            from received
+            order by id
+            on conflict (id) do nothing
+            returning id
+        ), appended as (
+            select event_log.append(
+                min(e.topic), array_agg(e.partition), array_agg(e.id), array_agg(e.type), array_agg(e.key),
+                array_agg(e.transaction_time), array_agg(e.data::text)
+            )
+            from (select * from received where id in (select id from written) order by ordinality) as e
+            having count(*) > 0
         )
-        select c.id, c.application_key, c.uid, c.product, c.event_type, c.content, c.query, c.caller, c.time, $10
-        from unnest(
-            $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-            $9::timestamptz[]
-        ) as c (id, application_key, uid, product, event_type, content, query, caller, time)
-        order by c.id
-        on conflict (id) do nothing
-        returning id
+        select array(select id from received except select id from written), (select count(*) from appended)
         """,
-        [event.id for _, event in rows],
-        [event.application_key for _, event in rows],
-        [event.uid for _, event in rows],
-        [event.product for _, event in rows],
-        [type(event).__name__ for _, event in rows],
-        [callback.identity.content for callback, _ in rows],
-        [callback.query for callback, _ in rows],
-        [callback.caller for callback, _ in rows],
-        [event.occurred_at for _, event in rows],
+        orjson.dumps(rows).decode(),
         received_at,
     )
-    return {row["id"] for row in written}
+    return set(known)
+
+
+def _row(callback: Received, event: PaymentEvent) -> dict[str, object]:
+    key = event.key
+    return {
+        "id": event.id,
+        "application_key": event.application_key,
+        "uid": event.uid,
+        "product": event.product,
+        "transaction_time": event.occurred_at,
+        "content": callback.identity.content,
+        "query": callback.query,
+        "caller": callback.caller,
+        "topic": event.topic,
+        "partition": partition_of(key),
+        "type": event.type,
+        "key": key,
+        "data": orjson.Fragment(event.model_dump_json()),
+    }
 
 
 async def load_callbacks(tx: Tx, ids: Collection[UUID]) -> dict[UUID, Stored]:

@@ -18,7 +18,7 @@ from notifier.store.attempts import save_attempts, save_outcomes
 from notifier.store.endpoints import lock_health, pause_endpoint, save_endpoints, save_health
 from notifier.store.lanes import claim_lanes, find_next_due, lock_leases, release_lanes
 from okgames.clock import Clock
-from okgames.database import Database, Tx, is_unavailable
+from okgames.database import Database, Tx
 from okgames.events import EndpointPaused, Event, derive_id
 from okgames.outbox import append
 from okgames.retry import Exhausted, RetryAt
@@ -217,13 +217,7 @@ class Courier:
             while not line.claims.empty():
                 claim = line.claims.get_nowait()
                 self._give_back(line, claim, claim.clock_time)
-        try:
-            await self._record()
-        except Exception as error:
-            if not is_unavailable(error):
-                raise
-            # The leases run out, and what was attempted is attempted again under the same ids.
-            logger.warning("attempts_forgotten", attempts=len(self._attempts), error=repr(error))
+        await self._record()
 
     async def _record(self) -> None:
         async with self._recording:
