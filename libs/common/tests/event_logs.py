@@ -59,7 +59,7 @@ class IdCursorLog:
 
 
 class TransactionIdLog:
-    """Reads in the order of transaction ids behind the oldest open one: it loses nothing but breaks the order of keys."""
+    """Reads in the order of transaction ids: it loses nothing but breaks the order of keys."""
 
     append = staticmethod(append_without_lock)
 

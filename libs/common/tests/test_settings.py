@@ -69,7 +69,7 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch):
     ("variable", "value", "error"),
     [
         ("DATABASE_URL", "mysql://me:hidden@db/x", "must be an address that begins with postgresql://"),
-        ("EVENT_LOG", "kafka://one:9092", "'postgres'"),
+        ("EVENT_LOG", "kafka://one:9092", "must be 'postgres'"),
         ("HTTP", "8080", "must be host:port, such as 127.0.0.1:8080 or [::1]:8080"),
         ("HTTP", ":8080", "must be host:port, such as 127.0.0.1:8080 or [::1]:8080"),
         ("HTTP", "localhost:http", "must be host:port, such as 127.0.0.1:8080 or [::1]:8080"),
