@@ -54,6 +54,11 @@ class Stream:
             for _ in range(8):
                 group.create_task(self._send_one_by_one())
 
+    async def goes_on(self) -> None:
+        """Return when one more callback was answered."""
+        before = len(self.answered)
+        await wait_until(lambda: len(self.answered) > before, timeout=30)
+
     async def _send_one_by_one(self) -> None:
         while True:
             number = next(self.numbers)
@@ -78,11 +83,10 @@ async def test_what_was_answered_true_survives_any_kill(studio: World, soak: boo
     stream = Stream(studio, seed=20260302)
     sending = asyncio.create_task(stream.run())
     for _ in range(200 if soak else 25):
-        before = len(stream.answered)
+        await stream.goes_on()
         await asyncio.sleep(stream.chance.random() * 0.5)
         await studio.kill()
         await studio.start()
-        await wait_until(lambda: len(stream.answered) > before, timeout=30)
     sending.cancel()
     await asyncio.wait([sending])
 

@@ -1,4 +1,3 @@
-import tomllib
 from datetime import datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -8,9 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import SecretStr
 
-from okgames.catalogue import Config, Product, parse_duration
+from okgames.catalogue import Config
 from okgames.config import ConfigError, load_config, product_warnings
-from okgames.toml_lines import line_of, lines_of_keys
 
 EXAMPLE: Final = Path(__file__).parents[3] / "okgames.example.toml"
 SECRET_24: Final = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
@@ -367,73 +365,6 @@ def test_secrets_are_not_shown(tmp_path: Path):
     assert SECRET_24 not in repr(config)
 
 
-def product(*prices: tuple[str | None, int], overlap: str = "15m") -> Product:
-    table = [
-        {"oks": oks} | ({} if begins is None else {"from": datetime.fromisoformat(begins)}) for begins, oks in prices
-    ]
-    return Product.model_validate({"code": "a", "name": "A", "prices": table, "price_overlap": overlap})
-
-
-@pytest.mark.parametrize(
-    ("time", "expected"),
-    [
-        ("2020-01-01T00:00:00+03:00", {50}),
-        ("2026-03-01T00:00:00+03:00", {50, 40}),
-        ("2026-03-01T00:14:59+03:00", {50, 40}),
-        ("2026-03-01T00:15:00+03:00", {40}),
-        ("2026-02-28T20:59:59+00:00", {50}),
-        ("2026-04-01T00:10:00+03:00", {40, 60}),
-        ("2030-01-01T00:00:00+03:00", {60}),
-    ],
-)
-def test_an_old_price_counts_for_a_short_time_beside_the_new_one(time: str, expected: set[int]):
-    changing = product((None, 50), ("2026-03-01T00:00:00+03:00", 40), ("2026-04-01T00:00:00+03:00", 60))
-
-    assert expected == changing.prices_at(datetime.fromisoformat(time))
-
-
-def test_before_its_first_price_nothing_is_for_sale():
-    coming = product(("2026-03-01T00:00:00+03:00", 40))
-
-    assert frozenset() == coming.prices_at(datetime.fromisoformat("2026-02-28T23:59:59+03:00"))
-    assert {40} == coming.prices_at(datetime.fromisoformat("2026-03-01T00:00:00+03:00"))
-
-
-def test_an_overlap_may_reach_over_several_prices():
-    wild = product((None, 1), ("2026-03-01T00:00:00+03:00", 2), ("2026-03-01T00:05:00+03:00", 3))
-
-    assert {1, 2, 3} == wild.prices_at(datetime.fromisoformat("2026-03-01T00:06:00+03:00"))
-    assert {2, 3} == wild.prices_at(datetime.fromisoformat("2026-03-01T00:16:00+03:00"))
-
-
-def test_without_overlap_one_price_counts():
-    strict = product((None, 50), ("2026-03-01T00:00:00+03:00", 40), overlap="0m")
-
-    assert {40} == strict.prices_at(datetime.fromisoformat("2026-03-01T00:00:00+03:00"))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("7d", timedelta(days=7)),
-        ("36h", timedelta(hours=36)),
-        ("90m", timedelta(minutes=90)),
-        ("1d12h", timedelta(days=1, hours=12)),
-        ("1d2h3m4s", timedelta(days=1, hours=2, minutes=3, seconds=4)),
-    ],
-)
-def test_durations(text: str, expected: timedelta):
-    assert expected == parse_duration(text)
-
-
-@pytest.mark.parametrize(
-    "value", ["", "7", "d", "7D", "-1d", "1.5d", "12h1d", " 7d", "7d ", "9999999999d", "\u0667d", 7, None]
-)
-def test_what_is_no_duration(value: object):
-    with pytest.raises(ValueError, match="must be a duration"):
-        parse_duration(value)
-
-
 @pytest.mark.parametrize(
     ("old", "new", "warnings"),
     [
@@ -448,53 +379,3 @@ def test_what_ok_would_refuse_to_register_is_a_warning(tmp_path: Path, old: str,
     config = loaded(tmp_path, changed(old, new))
 
     assert [f"Backgammon, product apples: {warning}" for warning in warnings] == product_warnings(config)
-
-
-ODD: Final = '''\
-a.b."c.d" = [1, # not ] the end
-  { q = "]", w = 1979-05-27 07:32:00 }, """
-"" and ] " """, [ ], ]
-x = {}
-[ t . u ]
-k = \'\'\'[y]
-z = 1\'\'\'
-[[t.several]]
-[[t.several]]
-  [t.several.sub]
-  "z # z" = -1.5e3
-  [[t.several.more]]
-  z = true# comment
-'''
-
-
-def test_the_lines_of_keys_are_found_in_every_way_of_writing_them():
-    tomllib.loads(ODD)
-
-    lines = lines_of_keys(ODD)
-
-    assert {
-        ("a",): 1,
-        ("a", "b"): 1,
-        ("a", "b", "c.d"): 1,
-        ("a", "b", "c.d", 0): 1,
-        ("a", "b", "c.d", 1): 2,
-        ("a", "b", "c.d", 1, "q"): 2,
-        ("a", "b", "c.d", 1, "w"): 2,
-        ("a", "b", "c.d", 2): 2,
-        ("a", "b", "c.d", 3): 3,
-        ("x",): 4,
-        ("t", "u"): 5,
-        ("t", "u", "k"): 6,
-        ("t", "several", 0): 8,
-        ("t", "several", 1): 9,
-        ("t", "several", 1, "sub"): 10,
-        ("t", "several", 1, "sub", "z # z"): 11,
-        ("t", "several", 1, "more", 0): 12,
-        ("t", "several", 1, "more", 0, "z"): 13,
-    } == lines
-    assert 9 == line_of(lines, ("t", "several", 1, "missing", 3))
-    assert 1 == line_of(lines, ("missing",))
-
-
-def test_windows_line_ends_count_as_one():
-    assert {("a",): 1, ("b",): 2, ("c",): 4} == lines_of_keys('a = 1\r\nb = """x\r\ny"""\r\nc = 3\r\n')

@@ -4,154 +4,30 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import asyncpg
-import psycopg
 import pytest
-
-from okgames.embedded_postgres import embedded_postgres
-from okgames.postgres_layout import Layout, PostgresNotStarted, Running, programs
-from okgames.testing import wait_until
-
-LONG_GRACE: Final = 60.0
-SHORT_GRACE: Final = 0.5
-IS_ROOT: Final = os.geteuid() == 0
-READS_PAST: Final = (
-    "--inh-caps=+dac_read_search",
-    "--ambient-caps=+dac_read_search",
-    "--securebits=+no_setuid_fixup",
+from postgres_world import (
+    IS_ROOT,
+    LONG_GRACE,
+    SHORT_GRACE,
+    Users,
+    answers,
+    is_alive,
+    layout_of,
+    postmaster,
+    query,
+    supervisor,
+    unprivileged,
 )
 
-USER_PROGRAM: Final = """
-import sys
-from pathlib import Path
 from okgames.embedded_postgres import embedded_postgres
-
-with embedded_postgres(Path(sys.argv[1]), grace=float(sys.argv[2])) as url:
-    print(url, flush=True)
-    sys.stdin.readline()
-"""
-
-
-@dataclass
-class User:
-    """An okgames process that uses the database."""
-
-    process: subprocess.Popen[str]
-
-    def url(self) -> str:
-        """Return the URL that it got, or fail with what it said."""
-        assert self.process.stdout is not None
-        url = self.process.stdout.readline().strip()
-        if not url:
-            raise AssertionError(self.process.communicate()[1])
-        return url
-
-    def failure(self) -> str:
-        """Return its last words."""
-        said = self.process.communicate(timeout=30)[1]
-        assert self.process.returncode != 0
-        return said.strip().splitlines()[-1]
-
-    def leave(self) -> None:
-        self.process.communicate("\n", timeout=30)
-        assert self.process.returncode == 0
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
-Users = Callable[..., User]
-
-
-@pytest.fixture
-def users() -> Iterator[Users]:
-    """Start okgames processes, and end those that are left."""
-    started = []
-
-    def start(data_dir: Path, grace: float = LONG_GRACE, prefix: tuple[str, ...] = (), **options: object) -> User:
-        user = User(
-            subprocess.Popen(
-                [*prefix, sys.executable, "-c", USER_PROGRAM, str(data_dir), str(grace)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                **options,
-            )
-        )
-        started.append(user.process)
-        return user
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.communicate("\n", timeout=30)
-
-
-@pytest.fixture
-def data_dir(tmp_path: Path) -> Iterator[Path]:
-    """A folder whose Postgres is gone when the test is over, whatever the test did to it."""
-    directory = tmp_path / "var"
-    yield directory
-    if (directory / "postgres").exists():
-        with embedded_postgres(directory):
-            pass
-
-
-def layout_of(data_dir: Path) -> Layout:
-    return Layout(data_dir / "postgres")
-
-
-def postmaster(data_dir: Path) -> int:
-    return int((layout_of(data_dir).data / "postmaster.pid").read_text().splitlines()[0])
-
-
-def supervisor(data_dir: Path) -> int:
-    running = Running.read(layout_of(data_dir).supervisor_lock)
-    assert running is not None
-    return running.pid
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def query(url: str, statement: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(url, autocommit=True) as connection:
-        cursor = connection.execute(statement.encode())
-        return cursor.fetchall() if cursor.description else []
-
-
-def answers(url: str) -> bool:
-    try:
-        query(url, "select 1")
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
-def unprivileged() -> tuple[str, ...]:
-    """Return what starts a command as a normal user, who can run this Python wherever it is installed."""
-    nobody = pwd.getpwnam("nobody")
-    prefix = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
-    # Through a shell: until its first exec, setpriv itself still has root's rights to pass.
-    probe = [*prefix, "/bin/sh", "-c", 'exec "$0" -c "import okgames"', sys.executable]
-    if subprocess.run(probe, check=False, capture_output=True).returncode == 0:
-        return prefix
-    return (*prefix, *READS_PAST)
+from okgames.postgres_layout import PostgresNotStarted, programs
+from okgames.testing import wait_until
 
 
 async def test_both_drivers_accept_the_url(data_dir: Path):

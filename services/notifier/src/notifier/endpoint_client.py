@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def _public_socket(info: _AddressInfo) -> socket.socket:
     family, kind, protocol, _, address = info
     host = str(address[0]).partition("%")[0]
     if not is_public(host):
-        raise AddressRefused(f"{host} is not a public address and the endpoint has no allow_private")
+        raise AddressRefused(errno.EACCES, f"{host} is not a public address, and allow_private is not set")
     return socket.socket(family, kind, protocol)
 
 
@@ -149,8 +150,14 @@ def _failure(seconds: float, error: str) -> Answer:
 
 
 def _text_of(error: Exception) -> str:
-    # The text of a ClientResponseError holds the whole URL, where a studio may have put a password.
-    text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    # The others' text holds the whole URL, where a studio may have put a password.
+    match error:
+        case aiohttp.ClientResponseError():
+            text = error.message
+        case aiohttp.InvalidURL():
+            text = error.description or "invalid address"
+        case _:
+            text = str(error)
     return f"{type(error).__name__}: {text}"[:_KEPT_BYTES]
 
 
