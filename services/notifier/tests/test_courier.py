@@ -1,5 +1,6 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from aiohttp import web
@@ -96,7 +97,7 @@ async def test_the_schedule_is_kept_to_its_end_and_the_next_one_goes_on(game: Ga
 
     assert ("exhausted", "delivered") == (first.state, second.state)
     attempts = first.attempts
-    waits = [after.at - before.at for before, after in zip(attempts, attempts[1:], strict=False)]
+    waits = [after.at - before.at for before, after in pairwise(attempts)]
     assert 13 == len(attempts)
     for wait, scheduled in zip(waits, SCHEDULE[1:], strict=True):
         assert scheduled <= wait <= scheduled * 1.2 + timedelta(seconds=2)

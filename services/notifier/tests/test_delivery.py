@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from notifier_world import KEY, NOW, SECRET
@@ -48,7 +48,7 @@ def test_a_delivery_has_the_same_id_whenever_it_is_made() -> None:
     assert delivery_id(DELIVERY, endpoint) != delivery_id(DELIVERY, other)
 
 
-def failures(count: int, over: timedelta) -> list[tuple[Answer, object]]:
+def failures(count: int, over: timedelta) -> list[tuple[Answer, datetime]]:
     return [(FAILURE, NOW + over * number / (count - 1)) for number in range(count)]
 
 
@@ -75,7 +75,7 @@ def failures(count: int, over: timedelta) -> list[tuple[Answer, object]]:
     ],
 )
 def test_an_endpoint_is_paused_when_it_says_so_or_nothing_has_succeeded_for_long(
-    answers: list[tuple[Answer, object]], pause: Pause | None
+    answers: list[tuple[Answer, datetime]], pause: Pause | None
 ) -> None:
     assert pause == judge(Health(), answers)[1]
 

@@ -1,7 +1,7 @@
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 import aiohttp
@@ -106,7 +106,7 @@ async def test_deliveries_are_listed_by_pages_and_chosen(game: Game, person: Per
         after = answer["next"]
     everything = (await person.get("/v1/deliveries"))["items"]
     assert [2, 2, 1] == [len(page) for page in pages]
-    assert [item["id"] for item in everything if item["uid"] == "1"] == sum(pages, [])
+    assert [item["id"] for item in everything if item["uid"] == "1"] == [*chain.from_iterable(pages)]
     assert 5 == len((await person.get("/v1/deliveries?state=pending"))["items"])
     assert 2 == len((await person.get(f"/v1/deliveries?state=delivered&application_key={KEY}"))["items"])
     assert [] == (await person.get("/v1/deliveries?application_key=OTHER"))["items"]
@@ -239,14 +239,17 @@ async def test_a_paused_endpoint_gets_nothing_and_loses_nothing(game: Game, pers
 async def test_after_a_pause_what_waited_long_goes_at_once_with_its_schedule_from_the_start(
     game: Game, person: Person
 ) -> None:
-    game.answering = statuses(*[500] * 10, 500, 200)
+    async def answering(_webhook: Webhook) -> web.Response:
+        return web.Response(status=500 if len(game.seen) < 12 else 200)
+
+    game.answering = answering
     await person.at_work.tell(reward("1", 1), reward("1", 2))
     await person.at_work.pass_retries(9)
     path = await person.endpoint_path()
     assert "failing" == (await person.get(path))["paused_reason"]
     await person.post(f"{path}/resume")
     await person.at_work.pass_retries(1)
-    await wait_until(lambda: "2" in game.rewards_of("1"))
+    await person.at_work.until("delivered", "delivered")
 
     attempts = (await person.at_work.deliveries())[0].attempts
     assert 12 == len(attempts)

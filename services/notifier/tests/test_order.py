@@ -9,7 +9,6 @@ from notifier_world import Game, Notifier, fresh_database, notifying, playing, r
 
 from notifier.domain.report import DeliveryReport
 from notifier.store.endpoints import load_endpoints, resume_endpoint
-
 from okgames.testing import DatabaseTemplates, Migrations, wait_until
 from okgames.webhooks import Webhook
 

@@ -1,11 +1,12 @@
 """What hypothesis makes up about players: facts on a coarse grid, so that ties and overlaps are common."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
 from okgames.events import derive_id
-from subscription_ledger.domain.subscription import Fact, FactKind, Terms
+from subscription_ledger.domain.subscription import Fact, FactKind, Terms, in_order
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -46,6 +47,11 @@ def facts(draw: st.DrawFn, *, at_most: int = 9) -> list[Fact]:
         )
     )
     return [fact(number, kind, START + at, START + at + lasts) for number, (kind, at, lasts) in enumerate(drawn)]
+
+
+def arrivals(known: Sequence[Fact]) -> st.SearchStrategy[list[Fact]]:
+    """Orders in which facts may come: as they happened, which is the usual one, and any other."""
+    return st.one_of(st.just(in_order(known)), st.permutations(known))
 
 
 @st.composite

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
-from uuid import UUID
 
 import asyncpg
 import structlog
@@ -61,7 +60,7 @@ class Journal:
         self._waiting: deque[_Waiting] = deque()
         self._writing: Sequence[_Waiting] = ()
         self._asked_at = 0.0
-        self._uncertain: set[UUID] = set()
+        self._uncertain: set[str] = set()
 
     async def record(self, received: Received) -> Outcome:
         """Write an accepted callback, or look up a refused one, and tell what became of it."""
@@ -73,7 +72,7 @@ class Journal:
         self._has_work.set()
         return await waiting.outcome
 
-    def note_ack_uncertain(self, callback_id: UUID) -> None:
+    def note_ack_uncertain(self, callback_id: str) -> None:
         """Remember that OK may not have heard that this callback was accepted."""
         self._uncertain.add(callback_id)
 
@@ -143,7 +142,7 @@ class Journal:
                 await self._write(batch[half:])
                 return
             else:
-                logger.exception("callback_not_written", callback_id=str(batch[0].received.identity.id))
+                logger.exception("callback_not_written", callback_id=batch[0].received.identity.id)
                 is_refused = isinstance(error, asyncpg.PostgresError)
                 outcomes = [Outcome.UNWRITABLE if is_refused else Outcome.FAILED]
         for waiting, outcome in zip(batch, outcomes, strict=True):
@@ -168,7 +167,7 @@ class Journal:
         return settled.outcomes
 
     async def _settle(
-        self, connection: Tx, batch: Sequence[Received], written: Mapping[UUID, Received], now: datetime
+        self, connection: Tx, batch: Sequence[Received], written: Mapping[str, Received], now: datetime
     ) -> Settled:
         others = {received.identity.id for received in batch} - written.keys()
         stored = await store.load_callbacks(connection, others)
@@ -197,7 +196,7 @@ class Journal:
         BATCH_SIZE.observe(size)
         for conflict in conflicts:
             CONFLICTS.inc()
-            logger.error("callback_conflicted", callback_id=str(conflict.received.identity.id))
+            logger.error("callback_conflicted", callback_id=conflict.received.identity.id)
         if not self._is_available:
             self._is_available = True
             logger.info("journal_recovered")

@@ -1,14 +1,14 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 import orjson
 
 from callback_gateway.domain.callback import Reason
 from callback_gateway.domain.journal import Conflict, Received, Stored
-from callback_gateway.domain.verdict import PaymentEvent
+from callback_gateway.domain.verdict import Accepted
 from okgames.database import Tx
+from okgames.events import Topic
 from okgames.outbox import partition_of
 
 
@@ -21,7 +21,7 @@ class Refusal:
     query: str
 
 
-async def write_callbacks(connection: Tx, callbacks: Mapping[UUID, Received], received_at: datetime) -> set[UUID]:
+async def write_callbacks(connection: Tx, callbacks: Mapping[str, Received], received_at: datetime) -> set[str]:
     """
     Write callbacks and append their events, in a transaction of its own, and return the ids that were there before.
 
@@ -29,7 +29,7 @@ async def write_callbacks(connection: Tx, callbacks: Mapping[UUID, Received], re
     process twice the time. The rows come in the order of ids, so that two gateways that write the same callbacks
     wait one way round only; the events keep the order in which they were received.
     """
-    rows = [_row(callback, callback.event) for callback in callbacks.values() if callback.event is not None]
+    rows = [_row(callback, callback.accepted) for callback in callbacks.values() if callback.accepted]
     if not rows:
         return set()
     known = await connection.fetchval(
@@ -38,7 +38,7 @@ async def write_callbacks(connection: Tx, callbacks: Mapping[UUID, Received], re
             select *
             from rows from (json_to_recordset($1::json) as (
                 id uuid, application_key text, uid text, product text, transaction_time timestamptz, content text,
-                query text, caller text, topic text, partition int, type text, key text, data json
+                query text, caller text, partition int, type text, key text, body json
             )) with ordinality
         ), written as (
             insert into callbacks (
@@ -51,8 +51,8 @@ async def write_callbacks(connection: Tx, callbacks: Mapping[UUID, Received], re
             returning id
         ), appended as (
             select event_log.append(
-                min(e.topic), array_agg(e.partition), array_agg(e.id), array_agg(e.type), array_agg(e.key),
-                array_agg(e.transaction_time), array_agg(e.data::text)
+                $3, array_agg(e.partition), array_agg(e.id), array_agg(e.type), array_agg(e.key),
+                array_agg(e.transaction_time), array_agg(e.body::text)
             )
             from (select * from received where id in (select id from written) order by ordinality) as e
             having count(*) > 0
@@ -61,37 +61,38 @@ async def write_callbacks(connection: Tx, callbacks: Mapping[UUID, Received], re
         """,
         orjson.dumps(rows).decode(),
         received_at,
+        Topic.PAYMENTS,
     )
-    return set(known)
+    return set(map(str, known))
 
 
-def _row(callback: Received, event: PaymentEvent) -> dict[str, object]:
-    key = event.key
+def _row(callback: Received, accepted: Accepted) -> dict[str, object]:
+    body = accepted.body
+    key = f"{body['application_key']}:{body['uid']}"
     return {
-        "id": event.id,
-        "application_key": event.application_key,
-        "uid": event.uid,
-        "product": event.product,
-        "transaction_time": event.occurred_at,
-        "content": callback.identity.content,
+        "id": body["id"],
+        "application_key": body["application_key"],
+        "uid": body["uid"],
+        "product": body["product"],
+        "transaction_time": body["occurred_at"],
+        "content": accepted.identity.content,
         "query": callback.query,
         "caller": callback.caller,
-        "topic": event.topic,
         "partition": partition_of(key),
-        "type": event.type,
+        "type": accepted.event_type.__name__,
         "key": key,
-        "data": orjson.Fragment(event.model_dump_json()),
+        "body": body,
     }
 
 
-async def load_callbacks(tx: Tx, ids: Collection[UUID]) -> dict[UUID, Stored]:
+async def load_callbacks(tx: Tx, ids: Collection[str]) -> dict[str, Stored]:
     if not ids:
         return {}
     rows = await tx.fetch("select id, content, ack_uncertain from callbacks where id = any($1::uuid[])", list(ids))
-    return {row["id"]: Stored(row["content"], row["ack_uncertain"]) for row in rows}
+    return {str(row["id"]): Stored(row["content"], row["ack_uncertain"]) for row in rows}
 
 
-async def save_ack_uncertain(tx: Tx, ids: Collection[UUID], *, uncertain: bool) -> None:
+async def save_ack_uncertain(tx: Tx, ids: Collection[str], *, uncertain: bool) -> None:
     """Note of callbacks whether OK may not have heard our answer; ids that are not there are passed over."""
     if ids:
         await tx.execute("update callbacks set ack_uncertain = $2 where id = any($1::uuid[])", sorted(ids), uncertain)

@@ -133,6 +133,7 @@ class EndpointsApi:
     async def show_all(self, request: web.Request) -> web.Response:
         """Answer with all endpoints, those too that the configuration names no more."""
         application_key = request.query.get("application_key")
+        await self._courier.wait_for_endpoints()
         async with self._database.connection() as connection:
             reports = await load_endpoints(connection)
         shown = [each for each in reports if application_key in (None, each.application_key)]
@@ -140,15 +141,15 @@ class EndpointsApi:
 
     async def show(self, request: web.Request) -> web.Response:
         async with self._database.connection() as connection:
-            return json_response(self._item(await _load_endpoint(connection, _path_id(request))))
+            return json_response(self._item(await self._load(connection, _path_id(request))))
 
     async def pause(self, request: web.Request) -> web.Response:
         """Give an endpoint no more attempts; attempts under way end, and nothing is dropped."""
         pause = Pause(PauseReason.OPERATOR, await self._clock.now())
         async with self._database.transaction() as tx:
-            endpoint = await _load_endpoint(tx, _path_id(request))
+            endpoint = await self._load(tx, _path_id(request))
             is_new = await pause_endpoint(tx, endpoint.id, pause)
-            report = await _load_endpoint(tx, endpoint.id)
+            report = await self._load(tx, endpoint.id)
             if is_new:
                 await append(tx, paused_event(endpoint.id, endpoint.application_key, endpoint.url, pause))
         return json_response(self._item(report))
@@ -157,16 +158,16 @@ class EndpointsApi:
         """Let what waits for an endpoint go on at once and in order."""
         now = await self._clock.now()
         async with self._database.transaction() as tx:
-            endpoint = await _load_endpoint(tx, _path_id(request))
+            endpoint = await self._load(tx, _path_id(request))
             await resume_endpoint(tx, endpoint.id, now)
-            report = await _load_endpoint(tx, endpoint.id)
+            report = await self._load(tx, endpoint.id)
         self._courier.wake()
         return json_response(self._item(report))
 
     async def ping(self, request: web.Request) -> web.Response:
         """Send a webhook of type ping at once and answer what came of it; nothing else follows from it."""
         async with self._database.connection() as connection:
-            report = await _load_endpoint(connection, _path_id(request))
+            report = await self._load(connection, _path_id(request))
         endpoint = self._endpoints.get(report.id)
         if endpoint is None:
             raise Problem(409, "Endpoint removed", "The configuration does not name this endpoint any more.")
@@ -181,6 +182,13 @@ class EndpointsApi:
             }
         )
 
+    async def _load(self, tx: Tx, endpoint_id: UUID) -> EndpointReport:
+        await self._courier.wait_for_endpoints()
+        endpoints = await load_endpoints(tx, endpoint_id)
+        if not endpoints:
+            raise Problem(404, "Unknown endpoint", str(endpoint_id))
+        return endpoints[0]
+
     def _item(self, report: EndpointReport) -> dict[str, object]:
         endpoint = self._endpoints.get(report.id)
         return {**asdict(report), "events": endpoint.events if endpoint else ()}
@@ -191,13 +199,6 @@ async def _load_delivery(tx: Tx, delivery_id: UUID) -> DeliveryReport:
     if not deliveries:
         raise Problem(404, "Unknown delivery", str(delivery_id))
     return deliveries[0]
-
-
-async def _load_endpoint(tx: Tx, endpoint_id: UUID) -> EndpointReport:
-    endpoints = await load_endpoints(tx, endpoint_id)
-    if not endpoints:
-        raise Problem(404, "Unknown endpoint", str(endpoint_id))
-    return endpoints[0]
 
 
 def _path_id(request: web.Request) -> UUID:

@@ -93,6 +93,7 @@ class Courier:
         self._results = asyncio.Event()
         self._recording = asyncio.Lock()
         self._more_is_due = False
+        self._endpoints_known = asyncio.Event()
 
     async def look(self, _now: datetime) -> bool:
         """Look for due lanes at once: something was added, or the clock was moved."""
@@ -107,6 +108,7 @@ class Courier:
         """Make the endpoints known, then lease lanes as they fall due, until cancelled."""
         async with self._database.transaction() as tx:
             await save_endpoints(tx, [line.endpoint for line in self._lines.values()])
+        self._endpoints_known.set()
         while True:
             self._news.clear()
             wait = await self._claim()
@@ -136,6 +138,11 @@ class Courier:
             await self._results.wait()
             self._results.clear()
             await self._record()
+
+    async def wait_for_endpoints(self) -> None:
+        """Return once the endpoints of the configuration are in the database; raise TimeoutError after 5 s."""
+        async with asyncio.timeout(5):
+            await self._endpoints_known.wait()
 
     async def ping(self, endpoint: Endpoint) -> Answer:
         """Send a webhook of type ping at once; it is no delivery, and nothing follows from its answer."""

@@ -1,11 +1,10 @@
 from datetime import datetime, tzinfo
 from enum import StrEnum
 from typing import Final, NamedTuple
-from uuid import UUID
 
 import orjson
 
-from okgames.events import derive_id
+from okgames.events import derive_id_text
 from okgames.ok_protocol import (
     CALLBACK_METHOD,
     ErrorCode,
@@ -65,7 +64,7 @@ class Identity(NamedTuple):
     not know.
     """
 
-    id: UUID
+    id: str
     content: str
 
 
@@ -149,10 +148,10 @@ def _identity(
 ) -> Identity | None:
     action, end_date = (attributes.action, attributes.end_date) if attributes else ("", "")
     if transaction_id:
-        callback_id = derive_id("callback", application_key, "transaction", transaction_id)
+        callback_id = derive_id_text("callback", application_key, "transaction", transaction_id)
     elif attributes:
         # OK sends no transaction_id for a trial or a cancellation; the end date tells two of them apart.
-        callback_id = derive_id("callback", application_key, "subscription", uid, product_code, action, end_date)
+        callback_id = derive_id_text("callback", application_key, "subscription", uid, product_code, action, end_date)
     else:
         return None
     return Identity(callback_id, orjson.dumps([uid, product_code, amount, action, end_date]).decode())

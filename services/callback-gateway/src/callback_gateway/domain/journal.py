@@ -1,10 +1,9 @@
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
-from uuid import UUID
 
 from callback_gateway.domain.callback import Identity, Reason
-from callback_gateway.domain.verdict import Accepted, PaymentEvent, Refused, Verdict
+from callback_gateway.domain.verdict import Accepted, Refused, Verdict
 from okgames.ok_protocol import ErrorCode
 
 
@@ -30,7 +29,7 @@ class Received(NamedTuple):
     """Hold a callback on its way to the journal; without an event it was refused and is only looked up."""
 
     identity: Identity
-    event: PaymentEvent | None
+    accepted: Accepted | None
     query: str
     caller: str | None
 
@@ -40,7 +39,7 @@ def to_journal(verdict: Verdict, query: str, caller: str | None) -> Received | N
     identity = verdict.identity
     if identity is None:
         return None
-    return Received(identity, verdict.event if isinstance(verdict, Accepted) else None, query, caller)
+    return Received(identity, verdict if isinstance(verdict, Accepted) else None, query, caller)
 
 
 class Stored(NamedTuple):
@@ -57,11 +56,11 @@ class Conflict(NamedTuple):
     stored_content: str
 
 
-def first_of_each(batch: Sequence[Received]) -> dict[UUID, Received]:
+def first_of_each(batch: Sequence[Received]) -> dict[str, Received]:
     """Return what is to be written: of the accepted callbacks with one id, the first."""
-    accepted: dict[UUID, Received] = {}
+    accepted: dict[str, Received] = {}
     for received in batch:
-        if received.event is not None:
+        if received.accepted is not None:
             accepted.setdefault(received.identity.id, received)
     return accepted
 
@@ -70,14 +69,14 @@ class Settled(NamedTuple):
     """Hold what became of a batch, each outcome at the place of its callback."""
 
     outcomes: Sequence[Outcome]
-    repeated: frozenset[UUID]
+    repeated: frozenset[str]
     conflicts: Sequence[Conflict]
 
 
-def settle(batch: Sequence[Received], written: Mapping[UUID, Received], stored: Mapping[UUID, Stored]) -> Settled:
+def settle(batch: Sequence[Received], written: Mapping[str, Received], stored: Mapping[str, Stored]) -> Settled:
     """Compare a batch with what was written of it just now and with what had been stored before."""
     outcomes: list[Outcome] = []
-    repeated: set[UUID] = set()
+    repeated: set[str] = set()
     conflicts: list[Conflict] = []
     for received in batch:
         callback_id, content = received.identity.id, received.identity.content
@@ -96,7 +95,7 @@ def settle(batch: Sequence[Received], written: Mapping[UUID, Received], stored: 
     return Settled(outcomes, frozenset(repeated), conflicts)
 
 
-def _known_content(callback_id: UUID, written: Mapping[UUID, Received], stored: Mapping[UUID, Stored]) -> str | None:
+def _known_content(callback_id: str, written: Mapping[str, Received], stored: Mapping[str, Stored]) -> str | None:
     if callback_id in written:
         return written[callback_id].identity.content
     return stored[callback_id].content if callback_id in stored else None

@@ -1,5 +1,6 @@
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from datetime import datetime
+from typing import Final, NamedTuple, NotRequired, TypedDict
 
 from callback_gateway.domain.callback import Callback, Identity, Reason, Unacceptable, read_callback
 from okgames.catalogue import App, Product
@@ -12,11 +13,29 @@ _OKS: Final = ("", "ok", "OK")
 """What `currency` may say: OK leaves it out when a player pays in OKs."""
 
 
+class EventBody(TypedDict):
+    """The fields of an accepted callback's event; which of the last three there are is the event's type's affair."""
+
+    id: str
+    occurred_at: datetime
+    application_key: str
+    uid: str
+    product: str
+    transaction_id: NotRequired[str | None]
+    amount_oks: NotRequired[int]
+    ends_at: NotRequired[datetime]
+
+
 class Accepted(NamedTuple):
-    """The callback is believed; `event` is what it tells."""
+    """
+    The callback is believed, and this is the event that it tells.
+
+    A body instead of the event itself, because checking its fields again would cost as much as the whole verdict.
+    """
 
     identity: Identity
-    event: PaymentEvent
+    event_type: type[PaymentEvent]
+    body: EventBody
 
 
 class Refused(NamedTuple):
@@ -84,51 +103,35 @@ def _accept_purchase(callback: Callback, product: Product) -> Accepted:
     if callback.identity is None or not callback.transaction_id:
         # Nothing else would tell two purchases of the same player and product apart.
         raise Unacceptable(Reason.MISSING_PARAMETER)
-    return Accepted(
-        callback.identity,
-        PaymentReceived(
-            id=callback.identity.id,
-            occurred_at=callback.transaction_time,
-            application_key=callback.application_key,
-            uid=callback.uid,
-            product=callback.product_code,
-            transaction_id=callback.transaction_id,
-            amount_oks=_price_paid(callback, product),
-        ),
-    )
+    body = _body(callback, callback.identity)
+    body["transaction_id"] = callback.transaction_id
+    body["amount_oks"] = _price_paid(callback, product)
+    return Accepted(callback.identity, PaymentReceived, body)
 
 
 def _accept_subscription(callback: Callback, product: Product) -> Accepted:
     attributes, identity = callback.attributes, callback.identity
     if attributes is None or identity is None:
         raise Unacceptable(Reason.WRONG_ATTRIBUTES)
+    body = _body(callback, identity)
+    body["ends_at"] = attributes.ends_at
     if attributes.action is CallbackAction.REG_SUBSCRIPTION:
-        return Accepted(
-            identity,
-            SubscriptionPaid(
-                id=identity.id,
-                occurred_at=callback.transaction_time,
-                application_key=callback.application_key,
-                uid=callback.uid,
-                product=callback.product_code,
-                transaction_id=callback.transaction_id or None,
-                amount_oks=_price_paid(callback, product),
-                ends_at=attributes.ends_at,
-            ),
-        )
+        body["transaction_id"] = callback.transaction_id or None
+        body["amount_oks"] = _price_paid(callback, product)
+        return Accepted(identity, SubscriptionPaid, body)
     _must_have_a_plausible_amount(callback, product)
-    kind = TrialStarted if attributes.action is CallbackAction.TRIAL_SUBSCRIPTION else SubscriptionCancelled
-    return Accepted(
-        identity,
-        kind(
-            id=identity.id,
-            occurred_at=callback.transaction_time,
-            application_key=callback.application_key,
-            uid=callback.uid,
-            product=callback.product_code,
-            ends_at=attributes.ends_at,
-        ),
-    )
+    is_trial = attributes.action is CallbackAction.TRIAL_SUBSCRIPTION
+    return Accepted(identity, TrialStarted if is_trial else SubscriptionCancelled, body)
+
+
+def _body(callback: Callback, identity: Identity) -> EventBody:
+    return {
+        "id": identity.id,
+        "occurred_at": callback.transaction_time,
+        "application_key": callback.application_key,
+        "uid": callback.uid,
+        "product": callback.product_code,
+    }
 
 
 def _price_paid(callback: Callback, product: Product) -> int:
