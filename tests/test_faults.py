@@ -19,6 +19,8 @@ from world import APPLICATION_KEY, SECRET_KEY, World, world
 from okgames.embedded_postgres import embedded_postgres
 from okgames.testing import wait_until
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 PRICES = {"gold_100": 50, "gold_500": 200}
 GOLD = {"gold_100": 100, "gold_500": 500}
 

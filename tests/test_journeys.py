@@ -1,8 +1,18 @@
 """What people see of okgames from the outside, over HTTP alone."""
 
+import pytest
+from ok_vectors import CALLBACKS
 from world import APPLICATION_KEY, World
 
 from okgames.testing import wait_until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_every_known_callback_gets_its_answer_whenever_it_comes(studio: World) -> None:
+    expected = {vector.id: vector.error and str(int(vector.error)) for vector in CALLBACKS}
+    for _ in range(2):
+        assert expected == {vector.id: (await studio.callback(vector.query))[0] for vector in CALLBACKS}
 
 
 async def test_a_purchase_reaches_the_game_once(studio: World) -> None:

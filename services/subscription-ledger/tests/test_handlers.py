@@ -28,7 +28,11 @@ MINUTE = timedelta(minutes=1)
 UIDS = map(str, count())
 
 # Each example has a player of its own, so that one database does for all.
-on_database = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+on_database = settings(
+    max_examples=settings.default.max_examples // 3,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 
 async def standing_of(ledger: Ledger, uid: str) -> Player:

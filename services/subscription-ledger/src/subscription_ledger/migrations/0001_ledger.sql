@@ -24,8 +24,9 @@ create table players (
     version bigint not null default 0,
     lapses_due_at timestamptz,
     primary key (application_key, uid)
-) with (fillfactor = 80);
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
 
+-- This index and grants_next lose entries at one end all day, so their tables are vacuumed early.
 create index players_lapses on players (lapses_due_at) where lapses_due_at is not null;
 
 -- The sum of the entries, carried on by each; `told_at` is as of when the game was last told.
@@ -77,7 +78,7 @@ create table grants (
     every interval not null,
     granted int not null,
     next_at timestamptz
-) with (fillfactor = 80);
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
 
 create index grants_next on grants (next_at) where next_at is not null;
 
