@@ -6,12 +6,14 @@ import asyncio
 import uvloop
 from aiohttp import web
 
-from okgames.ok_protocol import SUCCESS_XML
+from okgames.ok_protocol import reply
 
 
 async def serve(port: int) -> None:
+    body = reply("xml").body
+
     async def answer(_request: web.Request) -> web.Response:
-        return web.Response(body=SUCCESS_XML, content_type="application/xml")
+        return web.Response(body=body, content_type="application/xml")
 
     app = web.Application()
     app.router.add_get("/ok/callback", answer)

@@ -12,15 +12,15 @@ from zoneinfo import ZoneInfo
 
 import uvicorn
 from fastapi import Depends, FastAPI, Request, Response
-from sqlalchemy import DateTime, Index, select
+from sqlalchemy import DateTime, Index
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from studio import PRICES, SECRET_KEY
 
-from okgames.ok_protocol import SUCCESS_XML
+from okgames.ok_protocol import reply
 
-SECRET = "0123456789ABCDEF01234567"
-PRICES = {"gold_100": 50, "gold_500": 200}
+SUCCESS = reply("xml").body
 MOSCOW = ZoneInfo("Europe/Moscow")
 
 
@@ -74,14 +74,14 @@ def application(url: str) -> FastAPI:
     async def callback(request: Request, session: Annotated[AsyncSession, Depends(session)]) -> Response:
         parameters = dict(request.query_params)
         signature = parameters.pop("sig", "")
-        glued = "".join(f"{key}={value}" for key, value in sorted(parameters.items())) + SECRET
+        glued = "".join(f"{key}={value}" for key, value in sorted(parameters.items())) + SECRET_KEY
         if not hmac.compare_digest(hashlib.md5(glued.encode()).hexdigest(), signature):
             return Response(status_code=200, headers={"Invocation-error": "104"})
         product, amount = parameters["product_code"], int(parameters["amount"])
         if PRICES.get(product) != amount:
             return Response(status_code=200, headers={"Invocation-error": "1001"})
         key = parameters["application_key"], parameters["transaction_id"]
-        if await session.scalar(select(Callback).where(Callback.transaction_id == key[1])) is None:
+        if await session.get(Callback, key) is None:
             time = datetime.strptime(parameters["transaction_time"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=MOSCOW)
             session.add(
                 Callback(
@@ -105,7 +105,7 @@ def application(url: str) -> FastAPI:
             )
         # Committed here and not by the dependency, which FastAPI closes after the answer has left.
         await session.commit()
-        return Response(SUCCESS_XML, media_type="application/xml")
+        return Response(SUCCESS, media_type="application/xml")
 
     return app
 
@@ -117,6 +117,11 @@ if __name__ == "__main__":
     options = parser.parse_args()
     url = options.database_url.replace("postgresql://", "postgresql+asyncpg://")
     uvicorn.run(
-        application(url), host="127.0.0.1", port=options.port, loop="uvloop", http="httptools", log_level="warning",
+        application(url),
+        host="127.0.0.1",
+        port=options.port,
+        loop="uvloop",
+        http="httptools",
+        log_level="warning",
         access_log=False,
     )

@@ -54,7 +54,7 @@ OK_FAULTS: Final = {
 }
 
 _STEP: Final = {"advance": "30m"}
-_STEPS_AT_MOST: Final = 96
+_STEPS_AT_MOST: Final = 48
 _QUIET: Final = timedelta(minutes=5)
 _LOOKS: Final = 50
 _LOOK_SECONDS: Final = 0.02
@@ -70,11 +70,12 @@ async def demo(on: Stage, *, players: int, days: int, seed: str, report_to: Path
     """Run OK, all services and the game's server in this process; return 0 only if their books agree in the end."""
     began = time.perf_counter()
     names = uids(players)
-    async with _company(on, seed) as company:
+    async with company_of(on, seed) as company:
         await company.ok.set_faults(OK_FAULTS)
         with showing(days) as show:
             await _play_month(company, actions(Chance(seed), names, MIDNIGHT, days), days, show)
             await company.come_to_rest()
+            show(days, *company.counts())
         report = await company.report(names, days, began)
     report.write(report_to)
     return 0 if report.agreement else 1
@@ -83,13 +84,9 @@ async def demo(on: Stage, *, players: int, days: int, seed: str, report_to: Path
 async def _play_month(company: "Company", script: Sequence[Action], days: int, show: Show) -> None:
     """Let all actions of one time begin together, after everything that fell due before."""
     scenes = {at: list(group) for at, group in groupby(script, attrgetter("at"))}
-    times = {
-        *scenes,
-        MIDNIGHT + OUT_FROM,
-        MIDNIGHT + OUT_UNTIL,
-        *(MIDNIGHT + timedelta(days=day + 1) for day in range(days)),
-    }
-    for at in sorted(times):
+    midnights = [MIDNIGHT + timedelta(days=day + 1) for day in range(days)]
+    times = {*scenes, *midnights, MIDNIGHT + OUT_FROM, MIDNIGHT + OUT_UNTIL}
+    for at in sorted(at for at in times if at <= midnights[-1]):
         await company.ok.move({"to": at.isoformat()})
         company.game.is_out = OUT_FROM <= at - MIDNIGHT < OUT_UNTIL
         await some_at_once(company.ok.act, scenes.get(at, []))
@@ -112,9 +109,10 @@ class Company:
         return len(self.platform.books.notices), len(self.game.books.rewards), len(self.game.books.webhooks)
 
     async def come_to_rest(self) -> None:
-        """Let nothing fail any more, and time pass until the game has everything; 48 hours are enough for that."""
+        """Let nothing fail any more, and time pass until the game has everything: a day at most."""
         await self.ok.set_faults({})
         self.game.failing = 0
+        self.game.is_out = False
         for _ in range(_STEPS_AT_MOST):
             if await self._is_at_rest():
                 return
@@ -197,7 +195,7 @@ def _count_rewards(book: AccountBook) -> int:
 
 
 @asynccontextmanager
-async def _company(on: Stage, seed: str) -> AsyncIterator[Company]:
+async def company_of(on: Stage, seed: str) -> AsyncIterator[Company]:
     """Start OK, all services and the game's server in this process; the clock begins at MIDNIGHT."""
     found = on.found
     assert isinstance(found.clock, MovableClock), "the stage has a movable clock"

@@ -39,7 +39,7 @@ def _lines(days: int) -> Show:
 
     def print_line(day: int, callbacks: int, rewards: int, deliveries: int) -> None:
         nonlocal shown
-        if day >= shown + 5 or (day == days and shown < day):
+        if day >= shown + 5 or day == days:
             shown = day
             print(f"day {day:2} of {days}: {_counts(callbacks, rewards, deliveries)}", flush=True)
 

@@ -113,8 +113,7 @@ class Ledger:
         if at is not None:
             self.clock.time = at
         for job in (lapse, grant_rewards):
-            while await job(self.database, self.clock.time):
-                pass
+            await job(self.database, self.clock.time)
 
     async def rows(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         async with self.database.connection() as connection:

@@ -142,15 +142,14 @@ async def is_waiting(ledger: Ledger) -> bool:
     )
 
 
-async def test_more_rewards_than_a_job_gives_at_once_are_given_in_the_next_runs(ledger: Ledger) -> None:
-    ledger.clock.time = START + 7 * DAY
-    await ledger.learn(*events_of([payment(1, 0 * DAY)], "1"))
-    given = [await ledger.value("select count(*) from slots")]
-    while await grant_rewards(ledger.database, ledger.clock.time):
-        given.append(await ledger.value("select count(*) from slots"))
+async def test_more_rewards_than_are_given_in_one_transaction_are_given_in_several(ledger: Ledger) -> None:
+    ledger.clock.time = START + 30 * DAY
+    await ledger.learn(*events_of([payment(1, 0 * DAY, 30 * DAY)], "1"))
+    assert SLOTS_AT_ONCE == await ledger.value("select count(*) from slots")
 
-    assert [5] == given
-    assert 7 == await ledger.value("select count(*) from slots")
+    await grant_rewards(ledger.database, ledger.clock.time)
+    assert 30 == await ledger.value("select count(*) from slots")
+    assert 1 + (30 - 1) // SLOTS_AT_ONCE == await ledger.value("select count(distinct xmin::text) from slots")
 
 
 async def test_jobs_with_nothing_due_change_nothing(ledger: Ledger) -> None:

@@ -38,6 +38,11 @@ async def running(database_url: str, config: Config) -> AsyncIterator[tuple[aioh
         management_http=free_address(),
         admin_token=SecretStr(TOKEN),
     )
+    # Set before anything runs: a job that was given the real time would grant rewards of months to come.
+    before = Database(database_url, "okgames")
+    await before.open()
+    await MovableClock(before).start_at(START)
+    await before.close()
     clock = MovableClock(Database(database_url, "okgames"))
     async with (
         serve(
@@ -50,7 +55,6 @@ async def running(database_url: str, config: Config) -> AsyncIterator[tuple[aioh
         ),
         aiohttp.ClientSession(f"http://{settings.http}", headers={"Authorization": f"Bearer {TOKEN}"}) as client,
     ):
-        await clock.start_at(START)
         yield client, clock
 
 

@@ -134,7 +134,8 @@ class _Loops:
 
     async def _run_job(self, job: Job, wake: asyncio.Event) -> None:
         wake.clear()
-        while await job.run(await self._time_for(job)):
+        now = await self._time_for(job)
+        while await job.run(now):
             pass
         try:
             async with asyncio.timeout(job.every.total_seconds()):
@@ -228,7 +229,8 @@ def _management(databases: Sequence[Database]) -> web.Application:
 
 @asynccontextmanager
 async def _http_server(app: web.Application, address: HttpAddress) -> AsyncIterator[None]:
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=5)
+    # OK's callbacks carry a text of the game's own in the URL, where each Cyrillic letter takes six characters.
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=5, max_line_size=65536)
     await runner.setup()
     try:
         await web.TCPSite(runner, address.host, address.port, backlog=1024).start()

@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, get_args
 
 import structlog
 from aiohttp import HttpVersion11, hdrs, web
@@ -60,8 +60,7 @@ class Callbacks:
             logger.exception("callback_failed")
             _ANSWERED[Outcome.FAILED].inc()
             error = ErrorCode.UNKNOWN
-        form = app.answers if app else "xml"
-        return _READY[form, error] if request.keep_alive and request.version == HttpVersion11 else _usual(form, error)
+        return _response(request, app.answers if app else "xml", error)
 
     async def _decide(self, request: web.Request, raw: str, query: Query, app: App | None) -> ErrorCode | None:
         loop = asyncio.get_running_loop()
@@ -115,37 +114,43 @@ class _ReadyResponse(web.StreamResponse):
     Send an answer that was put together beforehand; one object answers any number of callbacks.
 
     Putting it together anew each time, as aiohttp does, costs as much as judging the callback. It is for HTTP/1.1
-    with connections that stay open.
+    and connections that stay open.
     """
 
-    def __init__(self, response: web.Response) -> None:
-        super().__init__(status=response.status, headers=response.headers)
-        lines = [f"{name}: {value}" for name, value in response.headers.items()]
-        self._before = "\r\n".join(["HTTP/1.1 200 OK", *lines, f"Server: {SERVER_SOFTWARE}", "Date: "]).encode()
-        self._after = b"\r\n\r\n" + response.body
+    def __init__(self, form: AnswerFormat, error: ErrorCode | None) -> None:
+        super().__init__()
+        body, headers = reply(form, error).body, _headers(form, error)
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        self._before = f"HTTP/1.1 200 OK\r\n{''.join(lines)}Server: {SERVER_SOFTWARE}\r\nDate: ".encode()
+        self._after = b"\r\n\r\n" + body
 
     @property
     def keep_alive(self) -> bool:
         return True
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        if request.transport is None or request.transport.is_closing():
+        transport = request.transport
+        if transport is None or transport.is_closing():
             raise ConnectionResetError
-        request.transport.write(b"%b%b%b" % (self._before, rfc822_formatted_time().encode(), self._after))
+        transport.write(b"%b%b%b" % (self._before, rfc822_formatted_time().encode(), self._after))
         await request.writer.drain()
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Do nothing: the whole answer was sent."""
+        """Do nothing: the whole answer has been sent."""
 
 
-def _usual(form: AnswerFormat, error: ErrorCode | None) -> web.Response:
+def _headers(form: AnswerFormat, error: ErrorCode | None) -> Mapping[str, str]:
     said = reply(form, error)
     headers = {"Content-Type": said.content_type, "Content-Length": str(len(said.body))}
-    if error is not None:
-        headers["Invocation-error"] = str(int(error))
-    return web.Response(body=said.body, headers=headers)
+    return headers if error is None else headers | {"Invocation-error": str(int(error))}
 
 
 _READY: Final = {
-    (form, error): _ReadyResponse(_usual(form, error)) for form in ("xml", "json") for error in (None, *ErrorCode)
+    (form, error): _ReadyResponse(form, error) for form in get_args(AnswerFormat) for error in (None, *ErrorCode)
 }
+
+
+def _response(request: web.Request, form: AnswerFormat, error: ErrorCode | None) -> web.StreamResponse:
+    if request.keep_alive and request.version == HttpVersion11:
+        return _READY[form, error]
+    return web.Response(body=reply(form, error).body, headers=_headers(form, error))

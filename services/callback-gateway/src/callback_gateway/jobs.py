@@ -11,7 +11,7 @@ from prometheus_client import Counter, Histogram
 
 from callback_gateway import store
 from callback_gateway.domain.callback import Reason
-from callback_gateway.domain.journal import Conflict, Outcome, Received, Settled, first_of_each, settle
+from callback_gateway.domain.journal import Conflict, Outcome, Received, Settled, first_of_each, settle, storable
 from callback_gateway.store import Refusal
 from okgames.clock import Clock
 from okgames.database import Database, Tx, is_unavailable
@@ -219,9 +219,8 @@ class RefusalSamples:
         """Keep a refused callback, or pass it over and return False if there are enough of this second."""
         if len(self._samples) >= _REFUSALS:
             return False
-        # What is no UTF-8 cannot be stored as text; nobody needs the signature.
-        text = query[:_LONGEST_SAMPLE].encode(errors="replace").decode()
-        self._samples.append(Refusal(reason, caller, _SIGNATURE.sub(r"\1sig=", text)))
+        without_signature = _SIGNATURE.sub(r"\1sig=", query[:_LONGEST_SAMPLE])
+        self._samples.append(Refusal(reason, caller, storable(without_signature)))
         return True
 
     async def save(self, now: datetime) -> bool:

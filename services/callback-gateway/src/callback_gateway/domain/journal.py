@@ -39,7 +39,14 @@ def to_journal(verdict: Verdict, query: str, caller: str | None) -> Received | N
     identity = verdict.identity
     if identity is None:
         return None
-    return Received(identity, verdict if isinstance(verdict, Accepted) else None, query, caller)
+    return Received(identity, verdict if isinstance(verdict, Accepted) else None, storable(query), caller)
+
+
+def storable(query: str) -> str:
+    """Return a query as it came, but bytes that were no text as escapes, which a database can keep."""
+    if query.isascii():
+        return query
+    return query.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 class Stored(NamedTuple):

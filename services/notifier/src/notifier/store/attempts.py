@@ -35,12 +35,13 @@ async def save_outcomes(tx: Tx, attempts: Sequence[Attempt], held: Collection[La
 
     Only a success counts where the lease of a lane was lost: who took the lane over decides the rest.
     """
+    # Asking for the state instead would let the planner begin with all that are pending.
     rows = await tx.fetch(
         """
         update deliveries as d
         set attempts = d.attempts + 1, step = coalesce(o.step, d.step), state = o.state, finished_at = o.finished_at
         from unnest($1::uuid[], $2::text[], $3::int[], $4::timestamptz[]) as o (id, state, step, finished_at)
-        where d.id = o.id and d.state = 'pending'
+        where d.id = o.id and d.finished_at is null
         returning d.id, d.attempts, d.state
         """,
         *zip(*(_outcome_row(attempt, is_held=attempt.lane.key in held) for attempt in attempts), strict=True),

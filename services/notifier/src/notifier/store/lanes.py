@@ -1,6 +1,5 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import Final
 from uuid import UUID
 
@@ -14,6 +13,7 @@ async def claim_lanes(tx: Tx, room: Mapping[UUID, int], now: datetime, lease: ti
     """Lease lanes that are due, for each active endpoint at most as many as there is room for."""
     # A lease that is lost with a crash of the server is only taken again.
     await tx.execute("set local synchronous_commit = off")
+    await must_use_indexes(tx)
     rows = await tx.fetch(
         """
         with due as materialized (
@@ -42,16 +42,21 @@ async def claim_lanes(tx: Tx, room: Mapping[UUID, int], now: datetime, lease: ti
         now,
         lease,
     )
-    leases = {LaneKey(row["endpoint_id"], row["uid"]): row["leased_until"] for row in rows}
-    pending = await _load_pending(tx, list(leases)) if leases else {}
-    return [Lane(key, leased_until, pending.get(key, ())) for key, leased_until in leases.items()]
+    if not rows:
+        return []
+    keys = [LaneKey(row["endpoint_id"], row["uid"]) for row in rows]
+    pending = await _load_pending(tx, keys)
+    return [
+        Lane(key, row["leased_until"], tuple(pending[place]))
+        for place, (key, row) in enumerate(zip(keys, rows, strict=True))
+    ]
 
 
-async def _load_pending(tx: Tx, keys: Sequence[LaneKey]) -> dict[LaneKey, tuple[PendingDelivery, ...]]:
+async def _load_pending(tx: Tx, keys: Sequence[LaneKey]) -> list[list[PendingDelivery]]:
     # A statement of its own: the claim's may still see what was pending before a lane was last given back.
     rows = await tx.fetch(
         """
-        select lane.endpoint_id, lane.uid, d.id, d.event_id, d.step, webhooks.type, webhooks.body
+        select lane.place, d.id, d.event_id, webhooks.type, webhooks.body, d.step
         from unnest($1::uuid[], $2::text[]) with ordinality as lane (endpoint_id, uid, place)
         cross join lateral (
             select id, event_id, step, position
@@ -66,13 +71,10 @@ async def _load_pending(tx: Tx, keys: Sequence[LaneKey]) -> dict[LaneKey, tuple[
         *zip(*keys, strict=True),
         _DELIVERIES_OF_LANE,
     )
-    return {
-        key: tuple(
-            PendingDelivery(row["id"], row["event_id"], row["type"], row["body"].encode(), row["step"])
-            for row in of_lane
-        )
-        for key, of_lane in groupby(rows, lambda row: LaneKey(row["endpoint_id"], row["uid"]))
-    }
+    pending: list[list[PendingDelivery]] = [[] for _ in keys]
+    for place, id_, event_id, kind, body, step in rows:
+        pending[place - 1].append(PendingDelivery(id_, event_id, kind, body.encode(), step))
+    return pending
 
 
 async def find_next_due(tx: Tx, endpoint_ids: Sequence[UUID], now: datetime) -> datetime | None:
@@ -92,8 +94,19 @@ async def find_next_due(tx: Tx, endpoint_ids: Sequence[UUID], now: datetime) -> 
     return time
 
 
+async def must_use_indexes(tx: Tx) -> None:
+    """
+    Keep the planner, in this transaction, from reading whole tables.
+
+    A connection keeps its plans, and makes most of them while a new table is empty; a backlog that then comes would
+    be read whole with every batch.
+    """
+    await tx.execute("set local enable_seqscan = off")
+
+
 async def lock_leases(tx: Tx, lanes: Iterable[Lane]) -> set[LaneKey]:
     """Lock lanes and return those that are still leased as they were claimed."""
+    await must_use_indexes(tx)
     ordered = sorted({lane.key: lane.leased_until for lane in lanes}.items())
     rows = await tx.fetch(
         """

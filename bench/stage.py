@@ -1,0 +1,268 @@
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import PIPE
+from tempfile import TemporaryDirectory
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import asyncpg
+from prometheus_client.parser import text_string_to_metric_families
+from studio import ADMIN_TOKEN, write_configuration
+
+from okgames.embedded_postgres import embedded_postgres
+from okgames.testing import wait_until
+
+_HERE: Final = Path(__file__).parent
+_OKGAMES: Final = str(Path(sys.executable).parent / "okgames")
+_START_SECONDS: Final = 60
+_STOP_SECONDS: Final = 40
+
+GOOD_ANSWER: Final = ">true<"
+
+
+class WrongAnswers(Exception):
+    """What was measured answered wrongly, so that its speed means nothing."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """Say what a load generator saw; `began` is of the clock that all processes of a machine share."""
+
+    first: int
+    began: float
+    took: float
+    answers: int
+    bad: int
+    p50: float
+    p99: float
+    longest: float
+
+    @property
+    def rate(self) -> float:
+        return self.answers / self.took
+
+    def must_be_good(self) -> "Load":
+        if self.bad:
+            raise WrongAnswers(f"{self.bad} of {self.answers}")
+        return self
+
+
+@dataclass
+class Program:
+    """A process of the benchmark's; it is ended with the stage, or before."""
+
+    name: str
+    process: Process
+
+    def peak_megabytes(self) -> float:
+        """Return the most memory that the process has had (Linux)."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+
+    async def end(self) -> None:
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await self.process.wait()
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+
+
+@dataclass
+class System:
+    """okgames at work: one service or all of them in one process."""
+
+    program: Program
+    address: str
+    management: str
+    database: asyncpg.Connection
+    http: aiohttp.ClientSession
+
+    async def lags(self) -> dict[str, int]:
+        """Return how many events each group has not read yet, and how many deliveries are pending."""
+        async with self.http.get(f"http://{self.management}/metrics") as response:
+            families = text_string_to_metric_families(await response.text())
+        found = {
+            f"{sample.labels['group']} reads {sample.labels['topic']}": int(sample.value)
+            for family in families
+            for sample in family.samples
+            if sample.name == "okgames_log_lag_events"
+        }
+        pending = "select count(*) from notifier.deliveries where state = 'pending'"
+        return {**found, "deliveries pending": await self.database.fetchval(pending)}
+
+    async def has_done_all(self) -> bool:
+        return not any((await self.lags()).values())
+
+    async def drain(self, seconds: float = 120) -> None:
+        """Wait until every event is read and every webhook delivered."""
+        await wait_until(self._has_done_all, seconds, f"{self.program.name} is not done")
+
+    async def _has_done_all(self) -> bool:
+        await asyncio.sleep(0.1)
+        return await self.has_done_all()
+
+    async def call(self, method: str, path: str) -> object:
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+        async with self.http.request(method, f"http://{self.address}{path}", headers=headers) as response:
+            response.raise_for_status()
+            return await response.json()
+
+
+@dataclass
+class Stage:
+    """What all measurements stand on: a durable Postgres of their own, a folder, and processes on loopback."""
+
+    folder: Path
+    postgres: str
+    admin: asyncpg.Connection
+    http: aiohttp.ClientSession
+    exits: AsyncExitStack
+    memory: dict[str, float] = field(default_factory=dict)
+    _next_callback: int = 0
+
+    async def database(self, name: str) -> str:
+        """Make a migrated database and return its URL."""
+        if name != "migrated" and not await self._exists("migrated"):
+            await self._migrate(await self.database("migrated"))
+        await self.admin.execute(f"create database {name}" + (" template migrated" if name != "migrated" else ""))
+        return self._url_of(name)
+
+    def configuration(self, game: str | None) -> Path:
+        """Return an okgames.toml, with the game's server as its endpoint if there is one."""
+        path = self.folder / ("okgames.toml" if game is None else f"okgames-{game}.toml")
+        write_configuration(path, game)
+        return path
+
+    async def connect(self, url: str) -> asyncpg.Connection:
+        connection = await asyncpg.connect(url)
+        self.exits.push_async_callback(connection.close)
+        return connection
+
+    async def checkpoint(self) -> None:
+        """Write out what earlier measurements have left, so that the next one does not pay for it."""
+        await self.admin.execute("checkpoint")
+
+    async def serve(self, script: str, *arguments: str) -> str:
+        """Start one of this folder's servers and return its address."""
+        (port,) = free_ports(1)
+        await self.start(script, [sys.executable, str(_HERE / script), str(port), *arguments])
+        await wait_until(lambda: _listens(port), _START_SECONDS, f"{script} did not start")
+        return f"127.0.0.1:{port}"
+
+    async def okgames(self, *command: str, database_url: str, game: str | None = None) -> System:
+        """Start `okgames` and wait until it is ready."""
+        name = f"okgames {' '.join(command)}"
+        http_port, management_port = free_ports(2)
+        address, management = f"127.0.0.1:{http_port}", f"127.0.0.1:{management_port}"
+        environment = self._environment(database_url, game) | {
+            "OKGAMES_HTTP": address,
+            "OKGAMES_MANAGEMENT_HTTP": management,
+        }
+        program = await self.start(name, [_OKGAMES, *command], environment)
+        await wait_until(lambda: _listens(management_port), _START_SECONDS, f"{name} did not start: see {self.folder}")
+        return System(program, address, management, await self.connect(database_url), self.http)
+
+    async def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Program:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=log, stderr=log)
+        program = Program(name, process)
+        self.exits.push_async_callback(program.end)
+        return program
+
+    async def load(self, address: str, *, seconds: float, connections: int = 64, rate: float | None = None) -> Load:
+        """Send callbacks that were never sent before."""
+        first = self._next_callback
+        self._next_callback += 1_000_000
+        arguments = ["--address", address, "--first", str(first), "--good", GOOD_ANSWER]
+        arguments += ["--seconds", str(seconds), "--connections", str(connections)]
+        if rate is not None:
+            arguments += ["--rate", str(rate)]
+        return Load(first=first, **await run_script("load.py", *arguments))
+
+    async def end(self, system: System, situation: str) -> None:
+        """Stop a system and keep how much memory it had at most."""
+        self.memory[f"{system.program.name}: {situation}"] = system.program.peak_megabytes()
+        await system.program.end()
+
+    async def _migrate(self, url: str) -> None:
+        program = await self.start("okgames migrate", [_OKGAMES, "migrate"], self._environment(url, None))
+        if await program.process.wait() != 0:
+            raise WrongAnswers((self.folder / "okgames migrate.log").read_text())
+
+    def _environment(self, database_url: str, game: str | None) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("OKGAMES_")}
+        return inherited | {
+            "OKGAMES_CONFIG": str(self.configuration(game)),
+            "OKGAMES_DATABASE_URL": database_url,
+            "OKGAMES_ADMIN_TOKEN": ADMIN_TOKEN,
+            "OKGAMES_LOG_LEVEL": "warning",
+        }
+
+    async def _exists(self, database: str) -> bool:
+        return bool(await self.admin.fetchval("select count(*) from pg_database where datname = $1", database))
+
+    def _url_of(self, database: str) -> str:
+        parts = urlsplit(self.postgres)
+        return f"{parts.scheme}://{parts.netloc}/{database}?{parts.query}"
+
+
+async def run_script(script: str, *arguments: str) -> dict[str, float]:
+    """Run one of this folder's scripts in a process of its own and return what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(_HERE / script), *arguments, stdout=PIPE, stderr=PIPE
+    )
+    try:
+        output, errors = await process.communicate()
+    except BaseException:
+        process.kill()
+        raise
+    if process.returncode != 0:
+        raise WrongAnswers(f"{script}: {errors.decode()[-2000:]}")
+    return json.loads(output)
+
+
+@asynccontextmanager
+async def stage(parent: Path) -> AsyncIterator[Stage]:
+    """Set the stage in a new folder; afterwards no process and no file is left."""
+    with (
+        TemporaryDirectory(prefix="run-", dir=parent) as folder,
+        embedded_postgres(Path(folder), durable=True, grace=2) as url,
+    ):
+        async with AsyncExitStack() as exits:
+            http = await exits.enter_async_context(aiohttp.ClientSession())
+            admin = await asyncpg.connect(url)
+            exits.push_async_callback(admin.close)
+            yield Stage(Path(folder), url, admin, http, exits)
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

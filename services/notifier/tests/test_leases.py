@@ -1,0 +1,119 @@
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from aiohttp import web
+from notifier_world import KEY, NOW, Game, Notifier, reward
+
+from notifier import jobs
+from notifier.domain.delivery import Answer, Delivered, EndpointGone, Outcome
+from notifier.domain.endpoint import Endpoint
+from notifier.domain.lane import Attempt, Lane, Release
+from notifier.handlers import on_entitlements
+from notifier.store.deliveries import load_deliveries
+from notifier.store.endpoints import save_endpoints
+from notifier.store.lanes import claim_lanes
+from okgames.clock import SystemClock
+from okgames.database import Database
+from okgames.retry import Exhausted, RetryAt
+from okgames.testing import wait_until
+from okgames.webhooks import Webhook
+
+LATER = NOW + timedelta(days=999)
+ANSWERS: dict[type[Outcome], Answer] = {
+    Delivered: Answer(200, 1),
+    RetryAt: Answer(500, 1),
+    Exhausted: Answer(500, 1),
+    EndpointGone: Answer(410, 1),
+}
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url, "notifier")
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def endpoint(database: Database) -> Endpoint:
+    """An endpoint that has two deliveries to one player before it."""
+    endpoint = Game().endpoint(url="http://127.0.0.1:9/")
+    async with database.transaction() as tx:
+        await save_endpoints(tx, [endpoint])
+        await on_entitlements(SystemClock(), {KEY: [endpoint]}, tx, [reward("1", 1), reward("1", 2)])
+    return endpoint
+
+
+async def claim(database: Database, endpoint: Endpoint, lease: timedelta) -> list[Lane]:
+    async with database.transaction() as tx:
+        return await claim_lanes(tx, {endpoint.id: 5}, LATER, lease)
+
+
+async def record(database: Database, endpoint: Endpoint, lane: Lane, outcome: Outcome) -> None:
+    attempt = Attempt(lane, lane.deliveries[0], NOW, ANSWERS[type(outcome)], outcome)
+    async with database.transaction() as tx:
+        await jobs._save(tx, {endpoint.id: endpoint}, [attempt], [Release(lane, NOW)])
+
+
+async def states_and_attempts(database: Database) -> list[tuple[str, int]]:
+    async with database.connection() as connection:
+        rows = await connection.fetch("select id from deliveries order by position")
+        deliveries = await load_deliveries(connection, [row["id"] for row in rows])
+    return [(delivery.state, len(delivery.attempts)) for delivery in deliveries]
+
+
+async def test_a_leased_lane_is_nobody_elses_until_the_lease_runs_out(
+    database: Database, endpoint: Endpoint
+) -> None:
+    (lane,) = await claim(database, endpoint, timedelta(seconds=0.2))
+
+    assert 2 == len(lane.deliveries)
+    assert [] == await claim(database, endpoint, timedelta(minutes=1))
+    taken_over: list[Lane] = []
+    while not taken_over:
+        taken_over = await claim(database, endpoint, timedelta(minutes=1))
+    assert lane.deliveries == taken_over[0].deliveries
+    assert lane.leased_until < taken_over[0].leased_until
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (Delivered(), [("delivered", 1), ("pending", 0)]),
+        (RetryAt(LATER), [("pending", 1), ("pending", 0)]),
+        (Exhausted(), [("pending", 1), ("pending", 0)]),
+        (EndpointGone(), [("pending", 1), ("pending", 0)]),
+    ],
+)
+async def test_who_has_lost_the_lease_can_only_tell_that_the_game_accepted(
+    database: Database, endpoint: Endpoint, outcome: Outcome, expected: list[tuple[str, int]]
+) -> None:
+    (lost,) = await claim(database, endpoint, timedelta())
+    (held,) = await claim(database, endpoint, timedelta(minutes=1))
+    await record(database, endpoint, lost, outcome)
+
+    assert expected == await states_and_attempts(database)
+    assert [] == await claim(database, endpoint, timedelta(minutes=1))
+    await record(database, endpoint, held, Delivered())
+    assert [("delivered", 2), ("pending", 0)] == await states_and_attempts(database)
+    async with database.connection() as connection:
+        assert 1 == await connection.fetchval(
+            "select count(*) from event_log.events where type = 'WebhookDelivered'"
+        ) + (1 if held else 0)
+
+
+async def test_a_lane_is_kept_for_what_comes_while_it_is_being_emptied(
+    database: Database, endpoint: Endpoint
+) -> None:
+    (lane,) = await claim(database, endpoint, timedelta(minutes=1))
+    async with database.transaction() as tx:
+        await on_entitlements(SystemClock(), {KEY: [endpoint]}, tx, [reward("1", 3)])
+        recording = asyncio.create_task(record_all(database, endpoint, lane))
+        await wait_until(lambda: _waits_for_a_lock(database))
+    await recording
+    (again,) = await claim(database, endpoint, timedelta(minutes=1))
+
+    assert 1 == len(again.deliveries)
