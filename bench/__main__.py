@@ -35,7 +35,8 @@ async def run(parts: list[str], rounds: int, *, quick: bool) -> None:
             described = await machine.describe(on_stage.folder, on_stage.admin)
             for part in parts:
                 await _PARTS[part](this)
-            this.found(memory_row(on_stage.memory))
+            if on_stage.memory:
+                this.found(memory_row(on_stage.memory))
             options = f"rounds: {rounds}{', quick' if quick else ''}, parts: {', '.join(parts)}"
             report.write(Path(__file__).parent / "RESULTS.md", this, described, options)
 

@@ -32,7 +32,8 @@ async def measure(run: Run, gateway: System) -> Series:
             "callbacks accepted by one gateway process, journal and event committed before each answer, 64 connections",
             [rate, constant, fastapi],
             [at_least_times(rate, 0.50, constant), at_least_times(rate, 20, fastapi)],
-            "All callbacks are distinct one-time purchases. Afterwards each answered one was in the journal and the log.",
+            "All callbacks are distinct one-time purchases. Afterwards each one that was answered stood in the journal"
+            " and in the log.",
         )
     )
     return rate

@@ -36,9 +36,9 @@ async def measure(run: Run, gateway: System) -> None:
             "one callback at a time on one connection, nothing else going on: p50",
             [ours, transaction, alone, constant],
             [at_most_times(ours, 1.5, transaction)],
-            "The bare INSERT goes through asyncpg, with 400 bytes. Beside one that is committed by itself, which saves two"
-            f" round trips, a callback takes {ours.median / alone.median:.2f} x; the HTTP round trip, which a bare INSERT"
-            " does not make, is the constant's.",
+            "The bare INSERT goes through asyncpg, with 400 bytes. Beside one that is committed by itself, which saves"
+            f" two round trips, a callback takes {ours.median / alone.median:.2f} x. What HTTP alone takes, which a"
+            " bare INSERT does not need, is the constant's time.",
         )
     )
 

@@ -47,9 +47,9 @@ async def measure(run: Run) -> None:
             "webhooks delivered by one notifier process to a local server, every attempt recorded",
             [delivered, bare, taken_on],
             [at_least_times(delivered, 0.40, bare)],
-            f"{run.count(_REWARDS):,} rewards of as many players, {_CONCURRENCY} attempts at once. While the endpoint was"
-            " paused, the notifier read them and made deliveries of them; the time counts from resuming it until every"
-            " delivery was marked as delivered. With the reading it would be"
+            f"{run.count(_REWARDS):,} rewards of as many players, {_CONCURRENCY} attempts at once. While the endpoint"
+            " was paused, the notifier read them and made deliveries of them; the time counts from resuming it until"
+            " every delivery was marked as delivered. With the reading it would be"
             f" {1 / (1 / delivered.median + 1 / taken_on.median):,.0f}/s. The bare loop posts what was signed before"
             " and keeps nothing.",
         )

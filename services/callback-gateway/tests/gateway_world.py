@@ -86,11 +86,15 @@ def purchase(**changes: str | None) -> dict[str, str]:
 
 def subscription(action: str = "reg_subscription", **changes: str | None) -> dict[str, str]:
     """The parameters of a subscription's callback; all but a payment come without transaction_id and amount."""
-    attributes = f'{{"subscriptionEndDate":"09-03-2026 10:20:00","action": "{action}"}}'
+    attributes = subscription_attributes(action, "09-03-2026 10:20:00")
     parameters = purchase(product_code="apples", extra_attributes=attributes)
     if action != "reg_subscription":
         del parameters["transaction_id"], parameters["amount"]
     return _changed(parameters, changes)
+
+
+def subscription_attributes(action: str, end_date: str) -> str:
+    return f'{{"subscriptionEndDate":"{end_date}","action": "{action}"}}'
 
 
 def _changed(parameters: dict[str, str], changes: dict[str, str | None]) -> dict[str, str]:

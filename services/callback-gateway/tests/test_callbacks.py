@@ -2,11 +2,12 @@ import asyncio
 import hashlib
 import json
 from datetime import UTC, datetime
+from typing import Final
 from urllib.parse import quote
 
 import pytest
-from gateway_world import OTHER_KEY, OTHER_SECRET, Gateway, purchase, signed, subscription
-from ok_vectors import CALLBACKS, SECRET, CallbackVector
+from gateway_world import OTHER_KEY, OTHER_SECRET, Gateway, purchase, signed, subscription, subscription_attributes
+from ok_vectors import CALLBACKS, SECRET
 
 from okgames.events import PaymentReceived, SubscriptionCancelled, SubscriptionPaid, TrialStarted, derive_id
 from okgames.ok_protocol import ErrorCode, parse_query, reply
@@ -23,12 +24,18 @@ async def test_the_vectors_get_their_answers(gateway: Gateway) -> None:
         assert "application/xml" == answer.content_type
 
 
-@pytest.mark.parametrize("vector", CALLBACKS, ids=lambda vector: vector.id)
-async def test_a_repeat_gets_the_answer_of_the_first_time(gateway: Gateway, vector: CallbackVector) -> None:
-    first = await gateway.call(vector.query)
+async def test_a_repeat_gets_the_answer_of_the_first_time(gateway: Gateway) -> None:
+    queries = [vector.query for vector in CALLBACKS]
+    first = [await gateway.call(query) for query in queries]
+    events = await gateway.events()
 
-    assert [first] * 3 == [await gateway.call(vector.query) for _ in range(3)]
-    assert int(first.is_true) == len(await gateway.events()) == len(await gateway.fetch("select from callbacks"))
+    for _ in range(3):
+        assert first == [await gateway.call(query) for query in queries]
+    assert events == await gateway.events()
+    # V03 repeats V02, and V07 repeats V06.
+    assert (
+        sum(answer.is_true for answer in first) - 2 == len(events) == len(await gateway.fetch("select from callbacks"))
+    )
 
 
 async def test_each_accepted_callback_is_journaled_as_it_came_and_tells_its_event(gateway: Gateway) -> None:
@@ -78,7 +85,7 @@ async def test_an_event_lies_where_append_would_have_put_it(gateway: Gateway) ->
     assert (event.topic, partition_of(event.key), event.key, event.type, event.id, event.occurred_at) == tuple(row)
 
 
-REFUSED_QUERIES = {
+REFUSED_QUERIES: Final = {
     "nothing at all": ("", "104"),
     "only separators": ("&&=&", "104"),
     "another secret": (signed(purchase(), "not the secret"), "104"),
@@ -123,7 +130,7 @@ REFUSED_QUERIES = {
     "attributes of 4000 brackets": (signed(subscription(extra_attributes="[" * 4000)), "1001"),
     "an unknown action": (signed(subscription("pause")), "1001"),
     "an end on 30 February": (
-        signed(subscription(extra_attributes='{"subscriptionEndDate":"30-02-2026 10:00:00","action":"unsubscribe"}')),
+        signed(subscription(extra_attributes=subscription_attributes("unsubscribe", "30-02-2026 10:00:00"))),
         "1001",
     ),
     "a subscription at another price": (signed(subscription(amount="1")), "1001"),
@@ -133,52 +140,50 @@ REFUSED_QUERIES = {
 }
 
 
-@pytest.mark.parametrize("what", REFUSED_QUERIES)
-async def test_what_is_not_in_order_is_refused(gateway: Gateway, what: str) -> None:
-    query, code = REFUSED_QUERIES[what]
+async def test_what_is_not_in_order_is_refused(gateway: Gateway) -> None:
+    for what, (query, code) in REFUSED_QUERIES.items():
+        answer = await gateway.call(query)
 
-    answer = await gateway.call(query)
-
-    assert (200, code) == (answer.status, answer.error)
+        assert (200, code) == (answer.status, answer.error), what
     assert [] == await gateway.events()
 
 
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        purchase(method=None),
-        purchase(currency="OK"),
-        purchase(currency=""),
-        purchase(uid="9007199254740993"),
-        purchase(call_id=None, card_promo="true", something_new="яблоко & груша"),
-        purchase(extra_attributes="what the game wrote"),
-        purchase(extra_attributes='{"action": "unsubscribe"}'),
-        purchase(product_option="Три яблока"),
-        subscription(transaction_id=None),
-        subscription(transaction_id=""),
-        subscription("trial_subscription", trial_days="3", amount="0"),
-        subscription("trial_subscription", amount=""),
-        subscription("trial_subscription", transaction_id="", amount="50"),
-        subscription("unsubscribe", amount="50"),
-        subscription("unsubscribe", transaction_id="1_2"),
-    ],
-    ids=lambda parameters: " ".join(sorted(parameters)),
-)
-async def test_what_ok_may_send_is_accepted_with_either_blank(gateway: Gateway, parameters: dict[str, str]) -> None:
-    assert (await gateway.call(signed(parameters))).is_true
-    assert (await gateway.call(signed(parameters, blank="+"))).is_true
-    assert 1 == len(await gateway.events())
+ACCEPTED: Final = [
+    purchase(method=None),
+    purchase(currency="OK"),
+    purchase(currency=""),
+    purchase(uid="9007199254740993"),
+    purchase(call_id=None, card_promo="true", something_new="яблоко & груша"),
+    purchase(extra_attributes="what the game wrote"),
+    purchase(extra_attributes='{"action": "unsubscribe"}'),
+    purchase(extra_attributes="я" * 4096),
+    purchase(product_option="Три яблока"),
+    subscription(transaction_id=None),
+    subscription(
+        transaction_id="", extra_attributes=subscription_attributes("reg_subscription", "10-03-2026 00:00:00")
+    ),
+    subscription("trial_subscription", trial_days="3", amount="0"),
+    subscription("trial_subscription", uid="2", amount=""),
+    subscription("trial_subscription", uid="3", transaction_id="", amount="50"),
+    subscription("unsubscribe", amount="50"),
+    subscription("unsubscribe", transaction_id="1_2"),
+]
 
 
-@pytest.mark.parametrize("value", ["%FF", "%C3%28", "%ED%A0%80", "%00"])
-async def test_what_is_no_text_is_refused_only_after_its_signature_was_found_right(
-    gateway: Gateway, value: str
-) -> None:
-    unsigned = "&".join(f"{name}={quote(text)}" for name, text in purchase(x=None).items()) + f"&x={value}"
-    sig = hashlib.md5(parse_query(unsigned).hashed + SECRET.encode()).hexdigest()
+async def test_what_ok_may_send_is_accepted_with_either_blank(gateway: Gateway) -> None:
+    for number, parameters in enumerate(ACCEPTED, start=1):
+        assert (await gateway.call(signed(parameters))).is_true, parameters
+        assert (await gateway.call(signed(parameters, blank="+"))).is_true, parameters
+        assert number == len(await gateway.events()), parameters
 
-    assert "1001" == (await gateway.call(f"{unsigned}&sig={sig}")).error
-    assert "104" == (await gateway.call(f"{unsigned}&sig={'0' * 32}")).error
+
+async def test_what_is_no_text_is_refused_only_after_its_signature_was_found_right(gateway: Gateway) -> None:
+    for value in ("%FF", "%C3%28", "%ED%A0%80", "%00"):
+        unsigned = "&".join(f"{name}={quote(text)}" for name, text in purchase().items()) + f"&x={value}"
+        sig = hashlib.md5(parse_query(unsigned).hashed + SECRET.encode()).hexdigest()
+
+        assert "1001" == (await gateway.call(f"{unsigned}&sig={sig}")).error
+        assert "104" == (await gateway.call(f"{unsigned}&sig={'0' * 32}")).error
 
 
 async def test_bytes_that_belong_in_no_url_are_turned_away(gateway: Gateway) -> None:

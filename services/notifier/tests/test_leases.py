@@ -3,7 +3,6 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from aiohttp import web
 from notifier_world import KEY, NOW, Game, Notifier, reward
 
 from notifier import jobs
@@ -15,10 +14,10 @@ from notifier.store.deliveries import load_deliveries
 from notifier.store.endpoints import save_endpoints
 from notifier.store.lanes import claim_lanes
 from okgames.clock import SystemClock
-from okgames.database import Database
+from okgames.database import Database, Tx
+from okgames.outbox import append
 from okgames.retry import Exhausted, RetryAt
 from okgames.testing import wait_until
-from okgames.webhooks import Webhook
 
 LATER = NOW + timedelta(days=999)
 ANSWERS: dict[type[Outcome], Answer] = {
@@ -52,10 +51,14 @@ async def claim(database: Database, endpoint: Endpoint, lease: timedelta) -> lis
         return await claim_lanes(tx, {endpoint.id: 5}, LATER, lease)
 
 
-async def record(database: Database, endpoint: Endpoint, lane: Lane, outcome: Outcome) -> None:
-    attempt = Attempt(lane, lane.deliveries[0], NOW, ANSWERS[type(outcome)], outcome)
+async def record(database: Database, endpoint: Endpoint, lane: Lane, *attempts: Attempt) -> None:
     async with database.transaction() as tx:
-        await jobs._save(tx, {endpoint.id: endpoint}, [attempt], [Release(lane, NOW)])
+        events, _ = await jobs._save(tx, {endpoint.id: endpoint}, attempts, [Release(lane, NOW)])
+        await append(tx, *events)
+
+
+def first_attempt(lane: Lane, outcome: Outcome) -> Attempt:
+    return Attempt(lane, lane.deliveries[0], lane.leased_until, ANSWERS[type(outcome)], outcome)
 
 
 async def states_and_attempts(database: Database) -> list[tuple[str, int]]:
@@ -65,9 +68,7 @@ async def states_and_attempts(database: Database) -> list[tuple[str, int]]:
     return [(delivery.state, len(delivery.attempts)) for delivery in deliveries]
 
 
-async def test_a_leased_lane_is_nobody_elses_until_the_lease_runs_out(
-    database: Database, endpoint: Endpoint
-) -> None:
+async def test_a_leased_lane_is_nobody_elses_until_the_lease_runs_out(database: Database, endpoint: Endpoint) -> None:
     (lane,) = await claim(database, endpoint, timedelta(seconds=0.2))
 
     assert 2 == len(lane.deliveries)
@@ -93,27 +94,57 @@ async def test_who_has_lost_the_lease_can_only_tell_that_the_game_accepted(
 ) -> None:
     (lost,) = await claim(database, endpoint, timedelta())
     (held,) = await claim(database, endpoint, timedelta(minutes=1))
-    await record(database, endpoint, lost, outcome)
+    await record(database, endpoint, lost, first_attempt(lost, outcome))
 
     assert expected == await states_and_attempts(database)
-    assert [] == await claim(database, endpoint, timedelta(minutes=1))
-    await record(database, endpoint, held, Delivered())
+    async with database.connection() as connection:
+        assert held.leased_until == await connection.fetchval("select leased_until from lanes")
+    await record(database, endpoint, held, first_attempt(held, Delivered()))
     assert [("delivered", 2), ("pending", 0)] == await states_and_attempts(database)
     async with database.connection() as connection:
-        assert 1 == await connection.fetchval(
-            "select count(*) from event_log.events where type = 'WebhookDelivered'"
-        ) + (1 if held else 0)
+        assert ["WebhookDelivered"] == [
+            row["type"]
+            for row in await connection.fetch("select type from event_log.events where type <> 'EndpointPaused'")
+        ]
 
 
-async def test_a_lane_is_kept_for_what_comes_while_it_is_being_emptied(
-    database: Database, endpoint: Endpoint
-) -> None:
+async def test_a_lane_is_kept_for_what_comes_while_it_is_being_emptied(database: Database, endpoint: Endpoint) -> None:
     (lane,) = await claim(database, endpoint, timedelta(minutes=1))
-    async with database.transaction() as tx:
+    attempts = [Attempt(lane, delivery, NOW, ANSWERS[Delivered], Delivered()) for delivery in lane.deliveries]
+    async with asyncio.TaskGroup() as group, database.transaction() as tx:
         await on_entitlements(SystemClock(), {KEY: [endpoint]}, tx, [reward("1", 3)])
-        recording = asyncio.create_task(record_all(database, endpoint, lane))
-        await wait_until(lambda: _waits_for_a_lock(database))
-    await recording
+        group.create_task(record(database, endpoint, lane, *attempts))
+        await wait_until(lambda: somebody_waits(database))
     (again,) = await claim(database, endpoint, timedelta(minutes=1))
 
     assert 1 == len(again.deliveries)
+
+
+async def somebody_waits(database: Database) -> bool:
+    async with database.connection() as connection:
+        return bool(await connection.fetchval("select exists (select from pg_locks where not granted)"))
+
+
+async def test_what_could_not_be_recorded_is_recorded_when_the_database_is_back(game: Game, at_work: Notifier) -> None:
+    connection = await at_work.database.connect()
+    await at_work.tell(*(reward(str(uid), number) for number in range(20) for uid in range(10)))
+    for seen in (10, 60, 110):
+        await wait_until(lambda seen=seen: len(game.seen) >= seen)
+        await connection.execute(
+            """
+            select pg_terminate_backend(pid) from pg_stat_activity
+            where datname = current_database() and pid <> pg_backend_pid()
+            """
+        )
+    await wait_until(lambda: len(game.seen) >= 200)
+    await wait_until(lambda: is_empty(connection, "lanes"))
+    await connection.close()
+
+    for uid in range(10):
+        assert [str(number) for number in range(20)] == game.rewards_of(str(uid))
+    assert ["WebhookDelivered"] * 200 == await at_work.events()
+    assert 200 == await at_work.attempts_made()
+
+
+async def is_empty(connection: Tx, table: str) -> bool:
+    return not await connection.fetchval(f"select exists (select from {table})")

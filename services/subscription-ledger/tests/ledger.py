@@ -113,7 +113,8 @@ class Ledger:
         if at is not None:
             self.clock.time = at
         for job in (lapse, grant_rewards):
-            await job(self.database, self.clock.time)
+            while await job(self.database, self.clock.time):
+                pass
 
     async def rows(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         async with self.database.connection() as connection:

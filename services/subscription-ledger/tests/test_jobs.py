@@ -147,7 +147,8 @@ async def test_more_rewards_than_are_given_in_one_transaction_are_given_in_sever
     await ledger.learn(*events_of([payment(1, 0 * DAY, 30 * DAY)], "1"))
     assert SLOTS_AT_ONCE == await ledger.value("select count(*) from slots")
 
-    await grant_rewards(ledger.database, ledger.clock.time)
+    while await grant_rewards(ledger.database, ledger.clock.time):
+        pass
     assert 30 == await ledger.value("select count(*) from slots")
     assert 1 + (30 - 1) // SLOTS_AT_ONCE == await ledger.value("select count(distinct xmin::text) from slots")
 

@@ -3,7 +3,6 @@ import fcntl
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -51,14 +50,14 @@ class Supervisor:
         self._server = Server(layout, durable=durable)
         self._lock = layout.open(layout.supervisor_lock)
         self._users = layout.open(layout.users_lock)
-        self._asked_to_stop = threading.Event()
+        self._asked_to_stop = False
 
     def start(self) -> bool:
         """Start Postgres and return True, or False if another supervisor is there."""
         if not try_lock(self._lock, fcntl.LOCK_EX):
             return False
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._asked_to_stop.set())
+            signal.signal(number, self._ask_to_stop)
         self._tell(is_ready=False)
         self._write_to_log()
         self._start_server()
@@ -68,7 +67,8 @@ class Supervisor:
         """Return when Postgres is stopped: asked to, or after `grace` seconds without a user."""
         unused_since: float | None = None
         try:
-            while not self._asked_to_stop.wait(_LOOK_SECONDS):
+            while not self._asked_to_stop:
+                time.sleep(_LOOK_SECONDS)
                 if not self._is_in_place():
                     self._stop_server()
                     self._server.remove_socket_dir()
@@ -87,6 +87,10 @@ class Supervisor:
                 fcntl.flock(self._users, fcntl.LOCK_UN)
         finally:
             self._stop_server()
+
+    def _ask_to_stop(self, *_: object) -> None:
+        # Not an Event: its lock may be held by the very code that the signal interrupts.
+        self._asked_to_stop = True
 
     def _stop_server(self) -> None:
         self._tell(is_ready=False)

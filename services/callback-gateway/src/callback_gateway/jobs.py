@@ -132,19 +132,16 @@ class Journal:
         try:
             outcomes = await self._commit([waiting.received for waiting in batch])
         except Exception as error:
-            if is_unavailable(error):
-                self._note_unavailable(error)
-                outcomes = [Outcome.UNAVAILABLE] * len(batch)
-            elif len(batch) > 1:
+            if len(batch) > 1 and not is_unavailable(error):
                 # One callback that cannot be written must not fail its neighbours.
                 half = len(batch) // 2
                 await self._write(batch[:half])
                 await self._write(batch[half:])
                 return
-            else:
+            outcome = self._outcome_of(error, batch)
+            if outcome is Outcome.FAILED:
                 logger.exception("callback_not_written", callback_id=batch[0].received.identity.id)
-                is_refused = isinstance(error, asyncpg.PostgresError)
-                outcomes = [Outcome.UNWRITABLE if is_refused else Outcome.FAILED]
+            outcomes = [outcome] * len(batch)
         for waiting, outcome in zip(batch, outcomes, strict=True):
             self._tell(waiting, outcome)
 
@@ -201,11 +198,19 @@ class Journal:
             self._is_available = True
             logger.info("journal_recovered")
 
-    def _note_unavailable(self, error: Exception) -> None:
-        # Once an outage: each of its callbacks would fill the disk.
-        if self._is_available:
-            self._is_available = False
-            logger.error("journal_unavailable", error=repr(error))
+    def _outcome_of(self, error: Exception, batch: Sequence[_Waiting]) -> Outcome:
+        if is_unavailable(error):
+            if self._is_available:
+                # Once an outage: a line for each of its callbacks would fill the disk.
+                self._is_available = False
+                logger.error("journal_unavailable", error=repr(error))
+            return Outcome.UNAVAILABLE
+        if isinstance(error, asyncpg.PostgresError):
+            # Not the error's text, which may quote the row.
+            callback_id = batch[0].received.identity.id
+            logger.error("callback_not_written", callback_id=callback_id, sqlstate=error.sqlstate)
+            return Outcome.UNWRITABLE
+        return Outcome.FAILED
 
 
 class RefusalSamples:

@@ -17,21 +17,7 @@ logger = structlog.get_logger()
 
 
 async def lapse(database: Database, now: datetime) -> bool:
-    """Tell the game of all that has come to its end; OK never does."""
-    while await _lapse_some(database, now):
-        pass
-    return False
-
-
-async def grant_rewards(database: Database, now: datetime) -> bool:
-    """Grant all rewards that have fallen due, also those of the time in which nobody ran this."""
-    # To return True would mean to wait for the readers again, which may take longer than to grant some.
-    while await _grant_some(database, now):
-        pass
-    return False
-
-
-async def _lapse_some(database: Database, now: datetime) -> bool:
+    """Tell the game of what has come to its end; OK never does."""
     async with database.transaction() as tx:
         lapsing = await players.claim_lapsing_players(tx, now, _PLAYERS_AT_ONCE)
         for player in lapsing:
@@ -45,7 +31,8 @@ async def _lapse_some(database: Database, now: datetime) -> bool:
     return len(lapsing) == _PLAYERS_AT_ONCE
 
 
-async def _grant_some(database: Database, now: datetime) -> bool:
+async def grant_rewards(database: Database, now: datetime) -> bool:
+    """Grant the rewards that have fallen due, also those of the time in which nobody ran this."""
     async with database.transaction() as tx:
         claimed = await rewards.claim_due_grants(tx, now, _GRANTS_AT_ONCE)
         taken = [grant.take_due(now, SLOTS_AT_ONCE) for grant in claimed]

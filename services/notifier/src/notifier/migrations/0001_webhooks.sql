@@ -41,13 +41,12 @@ create index deliveries_unfinished on deliveries (state, position) where state <
 
 create table attempts (
     delivery_id uuid not null,
-    id bigint generated always as identity,
     at timestamptz not null,
     status int,
     latency_ms int not null,
     answer text not null,
     error text,
-    primary key (delivery_id, id)
+    primary key (delivery_id, at)
 );
 
 -- One player's pending deliveries to one endpoint, in order. Who changes deliveries of a lane locks its row first;

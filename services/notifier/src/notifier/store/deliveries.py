@@ -44,7 +44,7 @@ async def load_deliveries(tx: Tx, ids: Sequence[UUID]) -> list[DeliveryReport]:
             case when d.state = 'pending' and e.paused_at is null then lanes.due_at end as next_attempt_at,
             d.finished_at, w.body,
             array(
-                select row(at, status, latency_ms, answer, error) from attempts where delivery_id = d.id order by id
+                select row(at, status, latency_ms, answer, error) from attempts where delivery_id = d.id order by at
             ) as attempts
         from deliveries as d
         join webhooks as w on w.event_id = d.event_id

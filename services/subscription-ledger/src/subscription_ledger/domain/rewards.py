@@ -1,4 +1,4 @@
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -51,8 +51,7 @@ class Slot(NamedTuple):
     reward: RewardGranted
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """
     Owe a player a reward `every` so often over what one trial or payment covers.
 
@@ -75,20 +74,23 @@ class Grant:
     @property
     def next_at(self) -> datetime | None:
         """When the next reward falls due; None if all were given."""
-        at = self.starts_at + self.granted * self.every
+        at = self._slot_at(self.granted)
         return at if at < self.ends_at else None
 
     def take_due(self, now: datetime, at_most: int) -> tuple["Grant", list[Slot]]:
         """Return the rewards that are due, the oldest ones first, and the grant without them."""
         slots: list[Slot] = []
-        grant = self
-        while len(slots) < at_most and (at := grant.next_at) is not None and at <= now:
-            slots.append(Slot(grant.fact_id, grant.granted, grant._reward(at)))
-            grant = replace(grant, granted=grant.granted + 1)
-        return grant, slots
+        number = self.granted
+        while len(slots) < at_most and (at := self._slot_at(number)) < self.ends_at and at <= now:
+            slots.append(Slot(self.fact_id, number, self._reward(number, at)))
+            number += 1
+        return self._replace(granted=number), slots
 
-    def _reward(self, at: datetime) -> RewardGranted:
-        reward_id = derive_id("reward", self.fact_id, self.granted)
+    def _slot_at(self, number: int) -> datetime:
+        return self.starts_at + number * self.every
+
+    def _reward(self, number: int, at: datetime) -> RewardGranted:
+        reward_id = derive_id("reward", self.fact_id, number)
         return RewardGranted(
             id=reward_id,
             occurred_at=at,

@@ -40,25 +40,7 @@ async def save_grants(tx: Tx, grants: Sequence[Grant]) -> None:
     if not grants:
         return
     await tx.copy_records_to_table(
-        "grants",
-        columns=_GRANT_COLUMNS,
-        records=[
-            (
-                grant.fact_id,
-                grant.application_key,
-                grant.uid,
-                grant.product,
-                grant.item,
-                grant.quantity,
-                grant.transaction_id,
-                grant.starts_at,
-                grant.ends_at,
-                grant.every,
-                grant.granted,
-                grant.next_at,
-            )
-            for grant in grants
-        ],
+        "grants", columns=_GRANT_COLUMNS, records=[(*grant, grant.next_at) for grant in grants]
     )
 
 
