@@ -1,6 +1,7 @@
 """Measure okgames beside the usual ways and the ceilings of this machine, and write bench/RESULTS.md."""
 
 import argparse
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -62,7 +63,10 @@ def main() -> None:
     if unknown := set(parts) - set(_PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
     _FOLDER.mkdir(parents=True, exist_ok=True)
-    uvloop.run(run(parts, options.rounds, quick=options.quick))
+    try:
+        uvloop.run(run(parts, options.rounds, quick=options.quick))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 from results import Goal, Row, Series
 from run import Run
-from stage import System
+from system import System
 
 _SECONDS = 4
 _GOAL_MS = 20

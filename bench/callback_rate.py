@@ -1,6 +1,7 @@
 from results import Row, Series, at_least_times
 from run import Run
-from stage import System, WrongAnswers
+from stage import WrongAnswers
+from system import System
 
 _SECONDS = 3
 

@@ -2,7 +2,8 @@ import json
 
 from results import Goal, Row
 from run import Run
-from stage import System, WrongAnswers
+from stage import WrongAnswers
+from system import System
 
 _RATE = 500
 _SECONDS = 6

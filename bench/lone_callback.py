@@ -4,7 +4,7 @@ import time
 import asyncpg
 from results import Row, at_most_times
 from run import Run
-from stage import System
+from system import System
 
 _SECONDS = 2
 _INSERT = "insert into bench_rows (id, body) values ($1, $2)"

@@ -1,10 +1,8 @@
 import asyncio
 import json
 import os
-import signal
 import socket
 import sys
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,8 +14,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
-from prometheus_client.parser import text_string_to_metric_families
 from studio import ADMIN_TOKEN, write_configuration
+from system import Program, System
 
 from okgames.embedded_postgres import embedded_postgres
 from okgames.testing import wait_until
@@ -25,9 +23,12 @@ from okgames.testing import wait_until
 _HERE: Final = Path(__file__).parent
 _OKGAMES: Final = str(Path(sys.executable).parent / "okgames")
 _START_SECONDS: Final = 60
-_STOP_SECONDS: Final = 40
 
 GOOD_ANSWER: Final = ">true<"
+
+
+class NotStarted(Exception):
+    """One of the processes ended at its start."""
 
 
 class WrongAnswers(Exception):
@@ -55,70 +56,6 @@ class Load:
         if self.bad:
             raise WrongAnswers(f"{self.bad} of {self.answers}")
         return self
-
-
-@dataclass
-class Program:
-    """A process of the benchmark's; it is ended with the stage, or before."""
-
-    name: str
-    process: Process
-
-    def peak_megabytes(self) -> float:
-        """Return the most memory that the process has had (Linux)."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
-
-    async def end(self) -> None:
-        if self.process.returncode is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await self.process.wait()
-            except TimeoutError:
-                self.process.kill()
-                await self.process.wait()
-
-
-@dataclass
-class System:
-    """okgames at work: one service or all of them in one process."""
-
-    program: Program
-    address: str
-    management: str
-    database: asyncpg.Connection
-    http: aiohttp.ClientSession
-
-    async def lags(self) -> dict[str, int]:
-        """Return how many events each group has not read yet, and how many deliveries are pending."""
-        async with self.http.get(f"http://{self.management}/metrics") as response:
-            families = text_string_to_metric_families(await response.text())
-        found = {
-            f"{sample.labels['group']} reads {sample.labels['topic']}": int(sample.value)
-            for family in families
-            for sample in family.samples
-            if sample.name == "okgames_log_lag_events"
-        }
-        pending = "select count(*) from notifier.deliveries where state = 'pending'"
-        return {**found, "deliveries pending": await self.database.fetchval(pending)}
-
-    async def has_done_all(self) -> bool:
-        return not any((await self.lags()).values())
-
-    async def drain(self, seconds: float = 120) -> None:
-        """Wait until every event is read and every webhook delivered."""
-        await wait_until(self._has_done_all, seconds, f"{self.program.name} is not done")
-
-    async def _has_done_all(self) -> bool:
-        await asyncio.sleep(0.1)
-        return await self.has_done_all()
-
-    async def call(self, method: str, path: str) -> object:
-        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
-        async with self.http.request(method, f"http://{self.address}{path}", headers=headers) as response:
-            response.raise_for_status()
-            return await response.json()
 
 
 @dataclass
@@ -158,8 +95,8 @@ class Stage:
     async def serve(self, script: str, *arguments: str) -> str:
         """Start one of this folder's servers and return its address."""
         (port,) = free_ports(1)
-        await self.start(script, [sys.executable, str(_HERE / script), str(port), *arguments])
-        await wait_until(lambda: _listens(port), _START_SECONDS, f"{script} did not start")
+        program = await self.start(script, [sys.executable, str(_HERE / script), str(port), *arguments])
+        await self._wait_for(program, port)
         return f"127.0.0.1:{port}"
 
     async def okgames(self, *command: str, database_url: str, game: str | None = None) -> System:
@@ -172,11 +109,11 @@ class Stage:
             "OKGAMES_MANAGEMENT_HTTP": management,
         }
         program = await self.start(name, [_OKGAMES, *command], environment)
-        await wait_until(lambda: _listens(management_port), _START_SECONDS, f"{name} did not start: see {self.folder}")
+        await self._wait_for(program, management_port)
         return System(program, address, management, await self.connect(database_url), self.http)
 
     async def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Program:
-        with (self.folder / f"{name}.log").open("ab") as log:
+        with self._log(name).open("ab") as log:
             process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=log, stderr=log)
         program = Program(name, process)
         self.exits.push_async_callback(program.end)
@@ -197,10 +134,21 @@ class Stage:
         self.memory[f"{system.program.name}: {situation}"] = system.program.peak_megabytes()
         await system.program.end()
 
+    async def _wait_for(self, program: Program, port: int) -> None:
+        async def is_up() -> bool:
+            if program.process.returncode is not None:
+                raise NotStarted(self._log(program.name).read_text()[-2000:])
+            return await _listens(port)
+
+        await wait_until(is_up, _START_SECONDS, f"{program.name} does not listen")
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
     async def _migrate(self, url: str) -> None:
         program = await self.start("okgames migrate", [_OKGAMES, "migrate"], self._environment(url, None))
         if await program.process.wait() != 0:
-            raise WrongAnswers((self.folder / "okgames migrate.log").read_text())
+            raise NotStarted(self._log(program.name).read_text()[-2000:])
 
     def _environment(self, database_url: str, game: str | None) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OKGAMES_")}

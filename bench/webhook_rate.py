@@ -7,8 +7,9 @@ from typing import Final
 
 from results import Row, at_least_times
 from run import Run
-from stage import System, WrongAnswers, run_script
+from stage import WrongAnswers, run_script
 from studio import APPLICATION_KEY, WEBHOOK_SECRET
+from system import System
 
 from okgames.database import Database
 from okgames.events import RewardGranted, RewardReason, derive_id

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from callback_rate import rate_of
 from results import Row, Series, at_least_times
 from run import Run
-from stage import Load, System
+from stage import Load
+from system import System
 
 _CLOSED_SECONDS = 2.5
 _SECONDS = 5

@@ -6,18 +6,14 @@ from cli.books import (
     Account,
     AccountBook,
     Difference,
-    OkBooks,
-    OkNotice,
     OurCallback,
     OurEntitlement,
     OurReward,
     differences,
     game_accounts,
-    ok_accounts,
     our_accounts,
-    rewards_due,
-    standing,
 )
+from cli.ok_books import OkBooks, OkNotice, OkSubscription, ok_accounts, rewards_due, standing
 from okgames.catalogue import App
 
 START = datetime(2026, 3, 2, 6, 10, tzinfo=UTC)
@@ -215,6 +211,32 @@ def test_another_end_of_a_subscription_differs() -> None:
 
     assert ("1", "apples", "subscription") == (row.uid, row.product, row.what)
     assert row.ok == row.okgames != row.game
+
+
+def test_a_state_of_which_ok_never_told_differs() -> None:
+    books = ok_books()
+    cancelled = books.subscriptions[0].model_copy(update={"state": "cancelled"})
+    books = books.model_copy(update={"subscriptions": (cancelled,)})
+
+    (row,) = differences(ok_accounts(books, APP, ONE_DAY_IN), our_book(), game_book())
+
+    assert "cancelled at OK, which told of trial" in row.ok
+
+
+@pytest.mark.parametrize(
+    ("state", "day", "expected"),
+    [
+        ("trial", 1, "trial"),
+        ("trial", 3.1, "lapsed"),
+        ("active", 3.05, "active"),
+        ("failed", 1, "lapsed"),
+        ("cancelled", 9, "cancelled"),
+    ],
+)
+def test_what_ok_charges_in_vain_has_lapsed(state: str, day: float, expected: str) -> None:
+    subscription = OkSubscription(uid="1", product="apples", state=state, ends_at=START + 3 * DAY, notices=())
+
+    assert expected == subscription.state_at(START + day * DAY, 2 * HOUR)
 
 
 def test_a_player_whom_only_one_book_knows_differs() -> None:

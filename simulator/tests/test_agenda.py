@@ -19,6 +19,6 @@ def test_what_falls_due_comes_in_the_order_of_its_time_and_then_of_its_entry(day
         taken.append(due)
 
     expected = sorted((START + timedelta(days=day), number) for number, day in enumerate(days) if day <= 10)
-    assert expected == [(at, task.number) for at, task in taken if isinstance(task, Refund)]
+    assert expected == [(due.at, due.task.number) for due in taken if isinstance(due.task, Refund)]
     later = [START + timedelta(days=day) for day in days if day > 10]
     assert min(later, default=None) == agenda.next_at

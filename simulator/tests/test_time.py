@@ -72,6 +72,23 @@ async def test_the_clock_waits_once_for_a_reader_that_stands_still(ok: Simulator
     await asyncio.wait_for(ok.advance("1d"), 0.5)
 
 
+async def test_ok_goes_on_while_the_clock_is_out_of_reach(clock: MovableClock) -> None:
+    policy = Policy(interval=timedelta(seconds=0.1))
+    async with simulating(clock, policy=policy) as ok:
+        await ok.player("subscribe", "vip")
+        await clock.database.close()
+        ok.game.answers = [failing(500)]
+        concluded = await ok.player("purchase", "gold_100")
+        problem = await ok.post("clock", {"advance": "7d"}, status=503)
+        await clock.database.open()
+        moved = await ok.advance("7d")
+
+    assert ("completed", 2) == (concluded["status"], len(concluded["attempts"]))
+    assert concluded["at"].startswith("2026-03-02T07:00:0")
+    assert "Service unavailable" == problem["title"]
+    assert 1 == moved["fired"]
+
+
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url, "event_log")

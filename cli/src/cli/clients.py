@@ -6,9 +6,10 @@ from typing import Any, Final, TypeVar
 import aiohttp
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from cli.books import OkBooks, OurCallback, OurEntitlement, OurReward
+from cli.books import OurCallback, OurEntitlement, OurReward
 from cli.failures import Failed
 from cli.lives import Action
+from cli.ok_books import OkBooks
 
 AT_ONCE: Final = 16
 _PAGE: Final = 1000

@@ -130,9 +130,12 @@ async def test_either_secret_counts_while_the_secret_is_changed(
 async def test_an_unexpected_caller_is_refused_only_if_the_game_says_so(
     restarted: Callable[..., AsyncIterator[Gateway]],
 ) -> None:
+    unexpected = "okgames_callbacks_from_unexpected_callers_total"
     async with restarted(allowed_callers=OKS_CALLERS) as gateway:
+        before = await gateway.metric(unexpected)
         assert (await gateway.call(signed(purchase()))).is_true
-        assert 1 == await gateway.metric("okgames_callbacks_from_unexpected_callers_total")
+        assert "104" == (await gateway.call(signed(purchase(), "wrong"))).error
+        assert before + 1 == await gateway.metric(unexpected)
     async with restarted(allowed_callers=OKS_CALLERS, callers_policy="enforce") as gateway:
         assert "1001" == (await gateway.call(signed(purchase()))).error
         assert "104" == (await gateway.call(signed(purchase(), "wrong"))).error

@@ -212,6 +212,7 @@ async def notifying(
             group.create_task(keep_going(task.__name__, task)) for task in (courier.feed, courier.send, courier.record)
         ]
         try:
+            await courier.wait_for_endpoints()
             yield notifier
         except Killed:
             cut(database)

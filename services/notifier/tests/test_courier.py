@@ -161,6 +161,16 @@ async def test_an_endpoint_that_is_gone_is_paused_and_nothing_is_dropped(game: G
     assert (await at_work.deliveries())[0].next_attempt_at is None
 
 
+async def test_once_an_endpoint_is_gone_no_further_attempt_begins(game: Game, at_work: Notifier) -> None:
+    game.answering = statuses(410)
+    await at_work.tell(*(reward(str(uid), 1) for uid in range(500)))
+    await wait_until(at_work.rests)
+
+    # 64 were on their way at once, and as many stood in line.
+    assert len(game.seen) <= 64
+    assert 500 == (await at_work.endpoint()).pending
+
+
 async def _is_paused(at_work: Notifier, reason: str) -> bool:
     return (await at_work.endpoint()).paused_reason == reason
 

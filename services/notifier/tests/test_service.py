@@ -1,6 +1,5 @@
 import asyncio
-import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import aiohttp
@@ -21,18 +20,13 @@ from okgames.testing import wait_until
 ADMIN = SecretStr("the admin's token")
 
 
-def free_address() -> HttpAddress:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return HttpAddress("127.0.0.1", free.getsockname()[1])
-
-
 @pytest.fixture
-async def base(database_url: str, game: Game) -> AsyncIterator[str]:
+async def base(database_url: str, game: Game, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[str]:
     """The address of a notifier that runs as it does for a studio."""
     settings = Settings(
         database_url=database_url,
-        http=free_address(),
-        management_http=free_address(),
+        http=HttpAddress("127.0.0.1", unused_tcp_port_factory()),
+        management_http=HttpAddress("127.0.0.1", unused_tcp_port_factory()),
         admin_token=ADMIN,
         ok_api="http://127.0.0.1:8090",
         clock="movable",

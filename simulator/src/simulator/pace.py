@@ -1,9 +1,9 @@
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from okgames.clock import Clock, MovableClock
-from okgames.database import Database
+from okgames.database import Database, is_unavailable
 from okgames.events import Topic
 from okgames.postgres_log import lags
 
@@ -12,10 +12,16 @@ _LOOK_SECONDS: Final = 0.002
 
 
 class Pace:
-    """Let time pass: a movable clock is moved, with the system's clock there is only waiting."""
+    """
+    Let time pass: a movable clock is moved, with the system's clock there is only waiting.
+
+    OK does not stand still because our database does: while a movable clock is out of reach, its time goes on from
+    where it was last seen, as real time.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._seen: tuple[datetime, float] | None = None
         self._left_behind = 0
 
     @property
@@ -23,24 +29,35 @@ class Pace:
         return isinstance(self._clock, MovableClock)
 
     async def now(self) -> datetime:
-        return await self._clock.now()
+        loop = asyncio.get_running_loop()
+        try:
+            self._seen = (await self._clock.now(), loop.time())
+        except Exception as error:
+            if not is_unavailable(error) or self._seen is None:
+                raise
+        time, seen_at = self._seen
+        return time + timedelta(seconds=loop.time() - seen_at)
 
     async def wait_until(self, time: datetime) -> None:
         """Return when it is that time."""
         if isinstance(self._clock, MovableClock):
-            await self._clock.move_to(time)
-        else:
-            await asyncio.sleep(max(0, (time - await self._clock.now()).total_seconds()))
+            try:
+                await self._clock.move_to(time)
+                return
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+        await asyncio.sleep(max(0, (time - await self.now()).total_seconds()))
 
     async def leap_to(self, time: datetime) -> None:
         """
-        Let a longer time pass, once the readers of the log have handled the callbacks so far.
+        Move a movable clock, once the readers of the log have handled the callbacks so far.
 
         Otherwise days could go by between a renewal and its handling, and access would lapse that was paid for.
         """
         if isinstance(self._clock, MovableClock):
             await self._readers_catch_up(self._clock.database)
-        await self.wait_until(time)
+            await self._clock.move_to(time)
 
     async def _readers_catch_up(self, database: Database) -> None:
         loop = asyncio.get_running_loop()

@@ -57,11 +57,12 @@ class Stepper:
         async with self._moving:
             until = target(await self._pace.now())
             fired = 0
-            while (due := self._platform.agenda.take(until)) is not None:
-                at, task = due
+            while (at := self._platform.agenda.next_at) is not None and at <= until:
                 await self._pace.leap_to(at)
-                await self._platform.perform(task, at)
-                fired += 1
+                # Taken only now: were the clock out of reach, it would still be due.
+                if due := self._platform.agenda.take(at):
+                    await self._platform.perform(due.task, due.at)
+                    fired += 1
             await self._pace.leap_to(until)
             return fired
 
@@ -69,5 +70,4 @@ class Stepper:
         now = await self._pace.now()
         async with asyncio.TaskGroup() as group:
             while (due := self._platform.agenda.take(now)) is not None:
-                at, task = due
-                group.create_task(self._platform.perform(task, at))
+                group.create_task(self._platform.perform(due.task, due.at))

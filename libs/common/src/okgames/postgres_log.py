@@ -12,6 +12,8 @@ from okgames.database import Database, is_unavailable
 from okgames.log import Batch, LogUnavailable, Record
 from okgames.outbox import PARTITIONS
 
+_GATHER: Final = 0.01
+"""Seconds between two batches that are not full: many small transactions cost more than few large ones."""
 _POLL: Final = 0.5
 """Seconds after which a reader looks again, should a notification have been lost."""
 
@@ -58,6 +60,8 @@ class _Reader:
                     records = [Record(row["id"], row["type"], row["key"], row["data"]) for row in rows]
                     yield Batch(records, partial(self._move_to, ends))
                     self._must_have_reached(ends)
+                    if len(rows) < self.max_records:
+                        await asyncio.sleep(_GATHER)
                 yield Batch((), _nothing_to_do)
                 await self._wait_for_news()
         except Exception as error:

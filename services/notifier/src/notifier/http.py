@@ -152,6 +152,7 @@ class EndpointsApi:
             report = await self._load(tx, endpoint.id)
             if is_new:
                 await append(tx, paused_event(endpoint.id, endpoint.application_key, endpoint.url, pause))
+        self._courier.stop(endpoint.id)
         return json_response(self._item(report))
 
     async def resume(self, request: web.Request) -> web.Response:

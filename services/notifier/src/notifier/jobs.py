@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 from aiohttp.abc import AbstractResolver
+from prometheus_client import Counter
 
 from notifier.domain.delivery import Answer, Delivered, EndpointGone, decide_outcome
 from notifier.domain.endpoint import Endpoint, judge, paused_event
@@ -19,7 +20,7 @@ from notifier.store.endpoints import lock_health, pause_endpoint, save_endpoints
 from notifier.store.lanes import claim_lanes, find_next_due, lock_leases, release_lanes
 from okgames.clock import Clock
 from okgames.database import Database, Tx
-from okgames.events import EndpointPaused, Event, derive_id
+from okgames.events import EndpointPaused, Event, WebhookExhausted, derive_id
 from okgames.outbox import append
 from okgames.retry import Exhausted, RetryAt
 
@@ -30,16 +31,19 @@ _MOST_UNRECORDED: Final = 1024
 _LONGEST_WAIT: Final = 1.0
 """Seconds after which the database is asked for due lanes, should nobody have said that there are any."""
 
+ATTEMPTS: Final = Counter("okgames_webhook_attempts", "Attempts to deliver a webhook.", ["endpoint_id", "outcome"])
+
 logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """A lane with the time of its claim, by the clock and by the event loop."""
+    """A lane with the time of its claim, by the clock and by the event loop, and the stops of its line before."""
 
     lane: Lane
     clock_time: datetime
     loop_time: float
+    stops: int
 
 
 @dataclass
@@ -50,10 +54,13 @@ class _Line:
     at_once: int
     claims: asyncio.Queue[_Claim] = field(default_factory=asyncio.Queue)
     leased: int = 0
+    stops: int = 0
+    is_gone: bool = False
+    """It answered 410, which is not recorded yet."""
 
     @property
     def room(self) -> int:
-        return 2 * self.at_once - self.leased
+        return 0 if self.is_gone else 2 * self.at_once - self.leased
 
 
 class Courier:
@@ -103,6 +110,11 @@ class Courier:
     def wake(self) -> None:
         """Look for due lanes at once."""
         self._news.set()
+
+    def stop(self, endpoint_id: UUID) -> None:
+        """Begin no more attempts of what is leased already; what is leased later goes on."""
+        if endpoint_id in self._lines:
+            self._lines[endpoint_id].stops += 1
 
     async def feed(self) -> None:
         """Make the endpoints known, then lease lanes as they fall due, until cancelled."""
@@ -158,6 +170,7 @@ class Courier:
         room = self._room()
         if not room:
             return _LONGEST_WAIT
+        stops = {id_: line.stops for id_, line in self._lines.items()}
         loop_time = asyncio.get_running_loop().time()
         clock_time = await self._clock.now()
         async with self._database.transaction() as tx:
@@ -169,7 +182,7 @@ class Courier:
                 self._unrecorded.add(lane.key)
                 line = self._lines[lane.key.endpoint_id]
                 line.leased += 1
-                line.claims.put_nowait(_Claim(lane, clock_time, loop_time))
+                line.claims.put_nowait(_Claim(lane, clock_time, loop_time, stops[lane.key.endpoint_id]))
         self._more_is_due = len(lanes) == sum(room.values())
         if next_due is None:
             return _LONGEST_WAIT
@@ -185,7 +198,7 @@ class Courier:
             claim = await line.claims.get()
             due_at = claim.clock_time
             try:
-                due_at = await self._go_through(client, line.endpoint, claim)
+                due_at = await self._go_through(client, line, claim)
             finally:
                 self._give_back(line, claim, due_at)
 
@@ -197,13 +210,13 @@ class Courier:
         if self._more_is_due and line.room >= line.at_once:
             self._news.set()
 
-    async def _go_through(self, client: EndpointClient, endpoint: Endpoint, claim: _Claim) -> datetime:
+    async def _go_through(self, client: EndpointClient, line: _Line, claim: _Claim) -> datetime:
         """Attempt a lane's deliveries in order; return when the lane is due again."""
         loop, lane = asyncio.get_running_loop(), claim.lane
         for delivery in lane.deliveries:
-            if loop.time() - claim.loop_time > self._begin_within:
+            if claim.stops != line.stops or loop.time() - claim.loop_time > self._begin_within:
                 break
-            answer = await client.post(endpoint, delivery.id, delivery.body)
+            answer = await client.post(line.endpoint, delivery.id, delivery.body)
             at = claim.clock_time + timedelta(seconds=loop.time() - claim.loop_time)
             outcome = decide_outcome(delivery.id, delivery.step, answer, at)
             self._attempts.append(Attempt(lane, delivery, at, answer, outcome))
@@ -214,7 +227,8 @@ class Courier:
                 case RetryAt(time):
                     return time
                 case EndpointGone():
-                    break
+                    line.is_gone = True
+                    line.stops += 1
                 case _:
                     assert_never(outcome)
         return claim.clock_time
@@ -235,14 +249,27 @@ class Courier:
             async with self._database.transaction() as tx:
                 events, some_go_on = await _save(tx, endpoints, attempts, releases)
                 await append(tx, *events)
+            was_full = len(self._unrecorded) > _MOST_UNRECORDED
             del self._attempts[: len(attempts)]
             del self._releases[: len(releases)]
             self._unrecorded.difference_update(release.lane.key for release in releases)
-        if some_go_on:
+        if some_go_on or was_full:
             self._news.set()
+        for attempt in attempts:
+            endpoint_id = attempt.lane.key.endpoint_id
+            ATTEMPTS.labels(str(endpoint_id), type(attempt.outcome).__name__).inc()
+            if isinstance(attempt.outcome, EndpointGone):
+                self._lines[endpoint_id].is_gone = False
         for event in events:
-            if isinstance(event, EndpointPaused):
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        match event:
+            case EndpointPaused():
+                self.stop(event.endpoint_id)
                 logger.error("endpoint_paused", endpoint_id=str(event.endpoint_id), reason=event.reason)
+            case WebhookExhausted():
+                logger.error("webhook_exhausted", delivery_id=str(event.delivery_id), status=event.status)
 
 
 async def _save(

@@ -1,5 +1,5 @@
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from typing import TypeAlias
@@ -46,24 +46,32 @@ class Refund:
 Task: TypeAlias = Charge | Release | Insist | Repeat | Refund
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Due:
+    """Say when a task falls due; of two at the same time, the one that was entered first comes first."""
+
+    at: datetime
+    number: int
+    task: Task = field(compare=False)
+
+
 class Agenda:
-    """Keep what falls due when; what falls due at the same time comes in the order in which it was entered."""
+    """Keep what falls due when."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[datetime, int, Task]] = []
+        self._dues: list[Due] = []
         self._numbers = count()
 
     def enter(self, at: datetime, task: Task) -> None:
-        heapq.heappush(self._entries, (at, next(self._numbers), task))
+        heapq.heappush(self._dues, Due(at, next(self._numbers), task))
 
     @property
     def next_at(self) -> datetime | None:
         """The time of what falls due first."""
-        return self._entries[0][0] if self._entries else None
+        return self._dues[0].at if self._dues else None
 
-    def take(self, until: datetime) -> tuple[datetime, Task] | None:
+    def take(self, until: datetime) -> Due | None:
         """Take out what falls due first, if that is not after `until`."""
-        if not self._entries or self._entries[0][0] > until:
+        if not self._dues or self._dues[0].at > until:
             return None
-        at, _, task = heapq.heappop(self._entries)
-        return at, task
+        return heapq.heappop(self._dues)
