@@ -12,7 +12,7 @@ from notifier.domain.lane import Attempt, Lane, Release
 from notifier.handlers import on_entitlements
 from notifier.store.deliveries import load_deliveries
 from notifier.store.endpoints import save_endpoints
-from notifier.store.lanes import claim_lanes
+from notifier.store.lanes import claim_lanes, free_lanes_of_the_dead
 from okgames.clock import SystemClock
 from okgames.database import Database, Tx
 from okgames.outbox import append
@@ -48,7 +48,7 @@ async def endpoint(database: Database) -> Endpoint:
 
 async def claim(database: Database, endpoint: Endpoint, lease: timedelta) -> list[Lane]:
     async with database.transaction() as tx:
-        return await claim_lanes(tx, {endpoint.id: 5}, LATER, lease)
+        return await claim_lanes(tx, {endpoint.id: 5}, LATER, lease, tx.get_server_pid())
 
 
 async def record(database: Database, endpoint: Endpoint, lane: Lane, *attempts: Attempt) -> None:
@@ -78,6 +78,25 @@ async def test_a_leased_lane_is_nobody_elses_until_the_lease_runs_out(database: 
         taken_over = await claim(database, endpoint, timedelta(minutes=1))
     assert lane.deliveries == taken_over[0].deliveries
     assert lane.leased_until < taken_over[0].leased_until
+
+
+async def test_a_start_frees_what_a_dead_process_has_leased_and_nothing_else(
+    database: Database, endpoint: Endpoint
+) -> None:
+    process = await database.connect()
+    async with process.transaction():
+        assert await claim_lanes(process, {endpoint.id: 5}, LATER, timedelta(minutes=1), process.get_server_pid())
+    async with database.connection() as connection:
+        await free_lanes_of_the_dead(connection)
+    assert [] == await claim(database, endpoint, timedelta(minutes=1))
+    process.terminate()
+
+    async def is_free() -> bool:
+        async with database.connection() as connection:
+            await free_lanes_of_the_dead(connection)
+        return bool(await claim(database, endpoint, timedelta(minutes=1)))
+
+    await wait_until(is_free)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ class _Body(BaseModel):
 
 class PlayerAction(_Body):
     application_key: Annotated[str, Field(min_length=1, max_length=64)]
-    uid: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
+    uid: Annotated[str, Field(pattern=r"^\S{1,64}$")]
     product: Annotated[str, Field(min_length=1, max_length=128)]
 
     @property

@@ -123,6 +123,8 @@ class _ReadyResponse(web.StreamResponse):
         lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
         self._before = f"HTTP/1.1 200 OK\r\n{''.join(lines)}Server: {SERVER_SOFTWARE}\r\nDate: ".encode()
         self._after = b"\r\n\r\n" + body
+        self._date = ""
+        self._whole = b""
 
     @property
     def keep_alive(self) -> bool:
@@ -132,7 +134,10 @@ class _ReadyResponse(web.StreamResponse):
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError
-        transport.write(b"%b%b%b" % (self._before, rfc822_formatted_time().encode(), self._after))
+        date = rfc822_formatted_time()
+        if date is not self._date:
+            self._date, self._whole = date, b"%b%b%b" % (self._before, date.encode(), self._after)
+        transport.write(self._whole)
         await request.writer.drain()
 
     async def write_eof(self, data: bytes = b"") -> None:

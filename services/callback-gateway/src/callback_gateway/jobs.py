@@ -82,11 +82,11 @@ class Journal:
             noted, self._uncertain = self._uncertain, set()
             try:
                 async with self._database.transaction() as tx:
-                    await store.save_ack_uncertain(tx, noted, uncertain=True)
+                    marked = await store.save_ack_uncertain(tx, noted, uncertain=True)
             except BaseException:
                 self._uncertain |= noted
                 raise
-            ACK_UNCERTAIN.inc(len(noted))
+            ACK_UNCERTAIN.inc(marked)
         return False
 
     async def run(self) -> None:
@@ -152,20 +152,23 @@ class Journal:
         accepted = first_of_each(batch)
         try:
             known = await store.write_callbacks(connection, accepted, now)
-            written = {callback_id: each for callback_id, each in accepted.items() if callback_id not in known}
+            written = {key: each for key, each in accepted.items() if key not in known} if known else accepted
             settled = await self._settle(connection, batch, written, now)
         except Exception as error:
             if is_unavailable(error):
                 # They will be told so, but may have been committed all the same.
                 self._uncertain |= accepted.keys()
             raise
-        self._uncertain -= written.keys() | settled.repeated
+        if self._uncertain:
+            self._uncertain -= written.keys() | settled.repeated
         self._note_written(len(batch), settled.conflicts)
         return settled.outcomes
 
     async def _settle(
         self, connection: Tx, batch: Sequence[Received], written: Mapping[str, Received], now: datetime
     ) -> Settled:
+        if len(written) == len(batch):
+            return settle(batch, written, {})
         others = {received.identity.id for received in batch} - written.keys()
         stored = await store.load_callbacks(connection, others)
         settled = settle(batch, written, stored)

@@ -92,10 +92,14 @@ async def load_callbacks(tx: Tx, ids: Collection[str]) -> dict[str, Stored]:
     return {str(row["id"]): Stored(row["content"], row["ack_uncertain"]) for row in rows}
 
 
-async def save_ack_uncertain(tx: Tx, ids: Collection[str], *, uncertain: bool) -> None:
-    """Note of callbacks whether OK may not have heard our answer; ids that are not there are passed over."""
-    if ids:
-        await tx.execute("update callbacks set ack_uncertain = $2 where id = any($1::uuid[])", sorted(ids), uncertain)
+async def save_ack_uncertain(tx: Tx, ids: Collection[str], *, uncertain: bool) -> int:
+    """Mark whether OK may not have heard our answer, and return of how many; ids that are not there are passed over."""
+    if not ids:
+        return 0
+    rows = await tx.fetch(
+        "update callbacks set ack_uncertain = $2 where id = any($1::uuid[]) returning id", sorted(ids), uncertain
+    )
+    return len(rows)
 
 
 async def save_conflicts(tx: Tx, conflicts: Sequence[Conflict], refused_at: datetime) -> None:

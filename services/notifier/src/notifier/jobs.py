@@ -15,9 +15,9 @@ from notifier.domain.endpoint import Endpoint, judge, paused_event
 from notifier.domain.lane import Attempt, Lane, LaneKey, Release, finished_event
 from notifier.domain.webhook import ping_body
 from notifier.endpoint_client import ANSWER_WITHIN, EndpointClient
-from notifier.store.attempts import save_attempts, save_outcomes
+from notifier.store.attempts import save_attempts
 from notifier.store.endpoints import lock_health, pause_endpoint, save_endpoints, save_health
-from notifier.store.lanes import claim_lanes, find_next_due, lock_leases, release_lanes
+from notifier.store.lanes import claim_lanes, find_next_due, free_lanes_of_the_dead, lock_leases, release_lanes
 from okgames.clock import Clock
 from okgames.database import Database, Tx
 from okgames.events import EndpointPaused, Event, WebhookExhausted, derive_id
@@ -118,17 +118,23 @@ class Courier:
 
     async def feed(self) -> None:
         """Make the endpoints known, then lease lanes as they fall due, until cancelled."""
-        async with self._database.transaction() as tx:
-            await save_endpoints(tx, [line.endpoint for line in self._lines.values()])
-        self._endpoints_known.set()
-        while True:
-            self._news.clear()
-            wait = await self._claim()
-            try:
-                async with asyncio.timeout(wait):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+        # Its end tells the others, and us after a restart, that our leases need not be waited for.
+        presence = await self._database.connect()
+        try:
+            async with self._database.transaction() as tx:
+                await save_endpoints(tx, [line.endpoint for line in self._lines.values()])
+                await free_lanes_of_the_dead(tx)
+            self._endpoints_known.set()
+            while True:
+                self._news.clear()
+                wait = await self._claim(presence.get_server_pid())
+                try:
+                    async with asyncio.timeout(wait):
+                        await self._news.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            presence.terminate()
 
     async def send(self) -> None:
         """Make the attempts until cancelled, and then give all lanes back."""
@@ -165,7 +171,7 @@ class Courier:
     def _new_client(self) -> EndpointClient:
         return EndpointClient(answer_within=self._answer_within, resolver=self._resolver)
 
-    async def _claim(self) -> float:
+    async def _claim(self, leased_by: int) -> float:
         """Lease what is due and there is room for; return the seconds after which to look again."""
         room = self._room()
         if not room:
@@ -174,7 +180,7 @@ class Courier:
         loop_time = asyncio.get_running_loop().time()
         clock_time = await self._clock.now()
         async with self._database.transaction() as tx:
-            lanes = await claim_lanes(tx, room, clock_time, self._lease)
+            lanes = await claim_lanes(tx, room, clock_time, self._lease, leased_by)
             next_due = await find_next_due(tx, list(room), clock_time)
         for lane in lanes:
             # One of ours that was leased again had its lease run out: it is left to run out once more.
@@ -281,8 +287,7 @@ async def _save(
     lanes = [*(attempt.lane for attempt in attempts), *(release.lane for release in releases)]
     held = await lock_leases(tx, lanes)
     if attempts:
-        await save_attempts(tx, attempts)
-        finished = await save_outcomes(tx, attempts, held)
+        finished = await save_attempts(tx, attempts, held)
         for attempt in attempts:
             if attempt.delivery.id in finished:
                 endpoint = endpoints[attempt.lane.key.endpoint_id]

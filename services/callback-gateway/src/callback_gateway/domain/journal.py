@@ -82,6 +82,8 @@ class Settled(NamedTuple):
 
 def settle(batch: Sequence[Received], written: Mapping[str, Received], stored: Mapping[str, Stored]) -> Settled:
     """Compare a batch with what was written of it just now and with what had been stored before."""
+    if len(written) == len(batch):
+        return Settled([Outcome.NEW] * len(batch), frozenset(), ())
     outcomes: list[Outcome] = []
     repeated: set[str] = set()
     conflicts: list[Conflict] = []

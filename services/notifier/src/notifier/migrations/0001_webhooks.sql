@@ -57,6 +57,7 @@ create table lanes (
     uid text not null,
     due_at timestamptz not null,
     leased_until timestamptz,
+    leased_by int,
     primary key (endpoint_id, uid)
 ) with (fillfactor = 70);
 

@@ -9,53 +9,68 @@ from okgames.database import Tx
 _DELIVERIES_OF_LANE: Final = 10
 
 
-async def claim_lanes(tx: Tx, room: Mapping[UUID, int], now: datetime, lease: timedelta) -> list[Lane]:
-    """Lease lanes that are due, for each active endpoint at most as many as there is room for."""
+async def claim_lanes(tx: Tx, room: Mapping[UUID, int], now: datetime, lease: timedelta, leased_by: int) -> list[Lane]:
+    """
+    Lease lanes that are due, for each active endpoint at most as many as there is room for.
+
+    `leased_by` is the server's number of a connection that lasts as long as the process that leases.
+    """
     # A lease that is lost with a crash of the server is only taken again.
     await tx.execute("set local synchronous_commit = off")
     await must_use_indexes(tx)
-    rows = await tx.fetch(
+    due = await tx.fetch(
         """
-        with due as materialized (
-            select due.endpoint_id, due.uid
-            from unnest($1::uuid[], $2::int[]) as room (endpoint_id, lanes)
-            join endpoints on endpoints.id = room.endpoint_id and endpoints.paused_at is null
-            cross join lateral (
-                select endpoint_id, uid
-                from lanes
-                where endpoint_id = room.endpoint_id
-                    and due_at <= $3
-                    and (leased_until is null or leased_until < clock_timestamp())
-                order by due_at
-                limit room.lanes
-                for update skip locked
-            ) as due
-        )
-        update lanes
-        set leased_until = clock_timestamp() + $4
-        from due
-        where lanes.endpoint_id = due.endpoint_id and lanes.uid = due.uid
-        returning lanes.endpoint_id, lanes.uid, lanes.leased_until
+        select due.endpoint_id, due.uid, (select clock_timestamp() + $4) as leased_until
+        from unnest($1::uuid[], $2::int[]) as room (endpoint_id, lanes)
+        join endpoints on endpoints.id = room.endpoint_id and endpoints.paused_at is null
+        cross join lateral (
+            select endpoint_id, uid
+            from lanes
+            where endpoint_id = room.endpoint_id
+                and due_at <= $3
+                and (leased_until is null or leased_until < clock_timestamp())
+            order by due_at
+            limit room.lanes
+            for update skip locked
+        ) as due
         """,
         list(room.keys()),
         list(room.values()),
         now,
         lease,
     )
-    if not rows:
+    if not due:
         return []
-    keys = [LaneKey(row["endpoint_id"], row["uid"]) for row in rows]
-    pending = await _load_pending(tx, keys)
-    return [
-        Lane(key, row["leased_until"], tuple(pending[place]))
-        for place, (key, row) in enumerate(zip(keys, rows, strict=True))
-    ]
+    leased_until = due[0]["leased_until"]
+    keys = [LaneKey(row["endpoint_id"], row["uid"]) for row in due]
+    pending = await _lease(tx, keys, leased_until, leased_by)
+    return [Lane(key, leased_until, tuple(of_lane)) for key, of_lane in zip(keys, pending, strict=True)]
 
 
-async def _load_pending(tx: Tx, keys: Sequence[LaneKey]) -> list[list[PendingDelivery]]:
-    # A statement of its own: the claim's may still see what was pending before a lane was last given back.
+async def free_lanes_of_the_dead(tx: Tx) -> None:
+    """End the leases of processes that are gone, so that a restart need not wait for them to run out."""
+    await tx.execute(
+        """
+        update lanes
+        set leased_until = null
+        where leased_until is not null and leased_by <> all (select pid from pg_stat_activity)
+        """
+    )
+
+
+async def _lease(
+    tx: Tx, keys: Sequence[LaneKey], leased_until: datetime, leased_by: int
+) -> list[list[PendingDelivery]]:
+    # Not in one statement with the locking: that one may still see as pending what was not when it got the locks,
+    # and the planner, who cannot know how few they are, would read all lanes to find them again.
     rows = await tx.fetch(
         """
+        with leased as (
+            update lanes
+            set leased_until = $3, leased_by = $5
+            from unnest($1::uuid[], $2::text[]) as due (endpoint_id, uid)
+            where lanes.endpoint_id = due.endpoint_id and lanes.uid = due.uid
+        )
         select lane.place, d.id, d.event_id, webhooks.type, webhooks.body, d.step
         from unnest($1::uuid[], $2::text[]) with ordinality as lane (endpoint_id, uid, place)
         cross join lateral (
@@ -63,13 +78,15 @@ async def _load_pending(tx: Tx, keys: Sequence[LaneKey]) -> list[list[PendingDel
             from deliveries
             where endpoint_id = lane.endpoint_id and uid = lane.uid and state = 'pending'
             order by position
-            limit $3
+            limit $4
         ) as d
         join webhooks on webhooks.event_id = d.event_id
         order by lane.place, d.position
         """,
         *zip(*keys, strict=True),
+        leased_until,
         _DELIVERIES_OF_LANE,
+        leased_by,
     )
     pending: list[list[PendingDelivery]] = [[] for _ in keys]
     for place, id_, event_id, kind, body, step in rows:
