@@ -79,6 +79,16 @@ async def test_pruning_keeps_what_a_group_has_not_read(subject: Subject) -> None
     assert 2 == await _kept(subject.database)
 
 
+async def test_pruning_keeps_what_a_group_has_not_begun_to_read(subject: Subject) -> None:
+    await write(subject, *(payment(str(uid), 1) for uid in range(20)))
+    async with subject.log.read("quick", PaymentReceived.topic) as batches:
+        await take(subject, batches, 20)
+    async with subject.log.read("slow", PaymentReceived.topic, max_records=1) as batches:
+        await anext(batches)
+    assert not await prune(subject.database, timedelta())
+    assert 20 == await _kept(subject.database)
+
+
 async def test_pruning_keeps_what_is_young(subject: Subject) -> None:
     await write(subject, payment("1", 1))
     async with subject.log.read("group", PaymentReceived.topic) as batches:

@@ -74,20 +74,28 @@ class _Reader:
         free = [partition for partition in range(PARTITIONS) if partition not in self.cursors]
         if not free:
             return
-        rows = await self.connection.fetch(
+        taken = await self.connection.fetch(
             """
-            with taken as materialized (
-                select partition
-                from unnest($3::int[]) as partition
-                where pg_try_advisory_lock(hashtext($1 || ' reads ' || $2), partition)
-            )
-            select taken.partition, coalesce(cursors.position, 0) as position
-            from taken left join event_log.cursors
-                on cursors.reader_group = $1 and cursors.topic = $2 and cursors.partition = taken.partition
+            select partition
+            from unnest($3::int[]) as partition
+            where pg_try_advisory_lock(hashtext($1 || ' reads ' || $2), partition)
             """,
             self.group,
             self.topic,
             free,
+        )
+        # Only now, because the last holder may have moved its cursors until it let go. A row for each partition, also
+        # before anything was read of it, keeps pruning from what this group has still to read.
+        rows = await self.connection.fetch(
+            """
+            insert into event_log.cursors (reader_group, topic, partition, position)
+            select $1, $2, partition, 0 from unnest($3::int[]) as partition
+            on conflict (topic, partition, reader_group) do update set position = cursors.position
+            returning partition, position
+            """,
+            self.group,
+            self.topic,
+            [row["partition"] for row in taken],
         )
         self.cursors |= {row["partition"]: row["position"] for row in rows}
 

@@ -144,7 +144,8 @@ class _Loops:
             return
 
     async def _time_for(self, job: Job) -> datetime:
-        asked_at, now = asyncio.get_running_loop().time(), await self.clock.now()
+        now = await self.clock.now()
+        asked_at = asyncio.get_running_loop().time()
         if job.after_reading:
             for consumer in self.consumers:
                 await consumer.has_read_until(asked_at)

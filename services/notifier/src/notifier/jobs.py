@@ -179,16 +179,18 @@ class Courier:
         stops = {id_: line.stops for id_, line in self._lines.items()}
         loop_time = asyncio.get_running_loop().time()
         clock_time = await self._clock.now()
-        async with self._database.transaction() as tx:
-            lanes = await claim_lanes(tx, room, clock_time, self._lease, leased_by)
-            next_due = await find_next_due(tx, list(room), clock_time)
-        for lane in lanes:
-            # One of ours that was leased again had its lease run out: it is left to run out once more.
-            if lane.key not in self._unrecorded:
-                self._unrecorded.add(lane.key)
-                line = self._lines[lane.key.endpoint_id]
-                line.leased += 1
-                line.claims.put_nowait(_Claim(lane, clock_time, loop_time, stops[lane.key.endpoint_id]))
+        # Not while lanes are being given back: it would lease them again and take them for those still at work.
+        async with self._recording:
+            async with self._database.transaction() as tx:
+                lanes = await claim_lanes(tx, room, clock_time, self._lease, leased_by)
+                next_due = await find_next_due(tx, list(room), clock_time)
+            for lane in lanes:
+                # One of ours that was leased again had its lease run out: it is left to run out once more.
+                if lane.key not in self._unrecorded:
+                    self._unrecorded.add(lane.key)
+                    line = self._lines[lane.key.endpoint_id]
+                    line.leased += 1
+                    line.claims.put_nowait(_Claim(lane, clock_time, loop_time, stops[lane.key.endpoint_id]))
         self._more_is_due = len(lanes) == sum(room.values())
         if next_due is None:
             return _LONGEST_WAIT
