@@ -35,6 +35,7 @@ async def run(parts: list[str], rounds: int, *, quick: bool) -> None:
             this = Run(on_stage, progress, rounds, scale=0.3 if quick else 1)
             described = await machine.describe(on_stage.folder, on_stage.admin)
             for part in parts:
+                await on_stage.checkpoint()
                 await _PARTS[part](this)
             if on_stage.memory:
                 this.found(memory_row(on_stage.memory))

@@ -138,12 +138,10 @@ async def _measure(run: Run, ledger: _Ledger, rows: WrittenRows) -> None:
     async def rate(count: int, batch: int) -> float:
         await ledger.new_payments(count)
         await rows.mark()
-        await run.stage.checkpoint()
         return count / await ledger.apply(batch)
 
     async def copy(parts: int) -> float:
         copied.append(await rows.load())
-        await run.stage.checkpoint()
         return events / await rows.copy(parts)
 
     series = await run.interleave(

@@ -118,6 +118,14 @@ async def test_one_player_waits_for_the_one_before_and_the_others_do_not(game: G
     assert ["0", *map(str, range(25))] == game.rewards_of("1")
 
 
+async def test_a_player_whose_webhooks_pile_up_is_told_them_without_a_stop(game: Game, at_work: Notifier) -> None:
+    await at_work.tell(*(reward("1", number) for number in range(300)))
+    # A lane that was mislaid for the time of one lease, 6 s here, would make this fail.
+    await wait_until(lambda: len(game.seen) == 300, timeout=6)
+
+    assert [str(number) for number in range(300)] == game.rewards_of("1")
+
+
 async def test_what_is_waiting_longest_is_tried_again_without_anybody_moving_the_clock(
     game: Game, at_work: Notifier
 ) -> None:

@@ -53,7 +53,9 @@ async def claim(database: Database, endpoint: Endpoint, lease: timedelta) -> lis
 
 async def record(database: Database, endpoint: Endpoint, lane: Lane, *attempts: Attempt) -> None:
     async with database.transaction() as tx:
-        events, _ = await jobs._save(tx, {endpoint.id: endpoint}, attempts, [Release(lane, NOW)])
+        events, _ = await jobs._save(
+            tx, {endpoint.id: endpoint}, {lane.key: lane.leased_until}, attempts, [Release(lane, NOW)]
+        )
         await append(tx, *events)
 
 

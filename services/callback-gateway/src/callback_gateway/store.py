@@ -25,9 +25,9 @@ async def write_callbacks(connection: Tx, callbacks: Mapping[str, Received], rec
     """
     Write callbacks and append their events, in a transaction of its own, and return the ids that were there before.
 
-    One statement with one argument: with a round trip for each step and an array for each column, a batch costs this
-    process twice the time. The rows come in the order of ids, so that two gateways that write the same callbacks
-    wait one way round only; the events keep the order in which they were received.
+    One statement with one argument for all rows: with a round trip for each step and an array for each column, a batch
+    costs this process twice the time. The callbacks are written in the order of ids, so that two gateways with the
+    same ones wait one way round only; the events keep the order in which they were received.
     """
     rows = [_row(callback, callback.accepted) for callback in callbacks.values() if callback.accepted]
     if not rows:
@@ -49,21 +49,29 @@ async def write_callbacks(connection: Tx, callbacks: Mapping[str, Received], rec
             order by id
             on conflict (id) do nothing
             returning id
-        ), appended as (
-            select event_log.append(
-                $3, array_agg(e.partition), array_agg(e.id), array_agg(e.type), array_agg(e.key),
-                array_agg(e.transaction_time), array_agg(e.body::text)
-            )
-            from (select * from received where id in (select id from written) order by ordinality) as e
-            having count(*) > 0
         )
-        select array(select id from received except select id from written), (select count(*) from appended)
+        select
+            array_agg(id) filter (where not is_new),
+            case when bool_or(is_new) then event_log.append(
+                $3,
+                array_agg(partition) filter (where is_new),
+                array_agg(id) filter (where is_new),
+                array_agg(type) filter (where is_new),
+                array_agg(key) filter (where is_new),
+                array_agg(transaction_time) filter (where is_new),
+                array_agg(body::text) filter (where is_new)
+            )::text end
+        from (
+            select received.*, written.id is not null as is_new
+            from received left join written on written.id = received.id
+            order by ordinality
+        ) as each
         """,
         orjson.dumps(rows).decode(),
         received_at,
         Topic.PAYMENTS,
     )
-    return set(map(str, known))
+    return set(map(str, known or ()))
 
 
 def _row(callback: Received, accepted: Accepted) -> dict[str, object]:

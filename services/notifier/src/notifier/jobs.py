@@ -93,7 +93,7 @@ class Courier:
         share = _LANES_AT_ONCE // max(1, len(endpoints))
         at_once = max(_LEAST_TO_ONE_ENDPOINT, min(share, _MOST_TO_ONE_ENDPOINT))
         self._lines = {endpoint.id: _Line(endpoint, at_once) for endpoint in endpoints}
-        self._unrecorded: set[LaneKey] = set()
+        self._leases: dict[LaneKey, datetime] = {}
         self._attempts: list[Attempt] = []
         self._releases: list[Release] = []
         self._news = asyncio.Event()
@@ -123,9 +123,11 @@ class Courier:
         try:
             async with self._database.transaction() as tx:
                 await save_endpoints(tx, [line.endpoint for line in self._lines.values()])
-                await free_lanes_of_the_dead(tx)
+                # When only the connection was lost, what was leased by it is still being worked on.
+                if not self._endpoints_known.is_set():
+                    await free_lanes_of_the_dead(tx)
             self._endpoints_known.set()
-            while True:
+            while not presence.is_closed():
                 self._news.clear()
                 wait = await self._claim(presence.get_server_pid())
                 try:
@@ -152,6 +154,8 @@ class Courier:
 
     async def record(self) -> None:
         """Keep what came of the attempts until cancelled."""
+        # What could not be recorded before this was started again is still there.
+        self._results.set()
         while True:
             await self._results.wait()
             self._results.clear()
@@ -179,25 +183,27 @@ class Courier:
         stops = {id_: line.stops for id_, line in self._lines.items()}
         loop_time = asyncio.get_running_loop().time()
         clock_time = await self._clock.now()
-        # Not while lanes are being given back: it would lease them again and take them for those still at work.
-        async with self._recording:
-            async with self._database.transaction() as tx:
-                lanes = await claim_lanes(tx, room, clock_time, self._lease, leased_by)
-                next_due = await find_next_due(tx, list(room), clock_time)
-            for lane in lanes:
-                # One of ours that was leased again had its lease run out: it is left to run out once more.
-                if lane.key not in self._unrecorded:
-                    self._unrecorded.add(lane.key)
-                    line = self._lines[lane.key.endpoint_id]
-                    line.leased += 1
-                    line.claims.put_nowait(_Claim(lane, clock_time, loop_time, stops[lane.key.endpoint_id]))
+        async with self._database.transaction() as tx:
+            lanes = await claim_lanes(tx, room, clock_time, self._lease, leased_by)
+            next_due = await find_next_due(tx, list(room), clock_time)
+        if any(lane.key in self._leases for lane in lanes):
+            # Perhaps given back by a transaction that is committed, while `_record` has not heard so yet.
+            async with self._recording:
+                pass
+        for lane in lanes:
+            if lane.key not in self._leases:
+                line = self._lines[lane.key.endpoint_id]
+                line.leased += 1
+                line.claims.put_nowait(_Claim(lane, clock_time, loop_time, stops[lane.key.endpoint_id]))
+            # One that is still here had its lease run out before it could be recorded: it is leased for longer.
+            self._leases[lane.key] = lane.leased_until
         self._more_is_due = len(lanes) == sum(room.values())
         if next_due is None:
             return _LONGEST_WAIT
         return min((next_due - clock_time).total_seconds(), _LONGEST_WAIT)
 
     def _room(self) -> Mapping[UUID, int]:
-        if len(self._unrecorded) > _MOST_UNRECORDED:
+        if len(self._leases) > _MOST_UNRECORDED:
             return {}
         return {id_: line.room for id_, line in self._lines.items() if line.room > 0}
 
@@ -255,12 +261,13 @@ class Courier:
                 return
             endpoints = {id_: line.endpoint for id_, line in self._lines.items()}
             async with self._database.transaction() as tx:
-                events, some_go_on = await _save(tx, endpoints, attempts, releases)
+                events, some_go_on = await _save(tx, endpoints, self._leases, attempts, releases)
                 await append(tx, *events)
-            was_full = len(self._unrecorded) > _MOST_UNRECORDED
+            was_full = len(self._leases) > _MOST_UNRECORDED
             del self._attempts[: len(attempts)]
             del self._releases[: len(releases)]
-            self._unrecorded.difference_update(release.lane.key for release in releases)
+            for release in releases:
+                del self._leases[release.lane.key]
         if some_go_on or was_full:
             self._news.set()
         for attempt in attempts:
@@ -281,13 +288,17 @@ class Courier:
 
 
 async def _save(
-    tx: Tx, endpoints: Mapping[UUID, Endpoint], attempts: Sequence[Attempt], releases: Sequence[Release]
+    tx: Tx,
+    endpoints: Mapping[UUID, Endpoint],
+    leases: Mapping[LaneKey, datetime],
+    attempts: Sequence[Attempt],
+    releases: Sequence[Release],
 ) -> tuple[list[Event], bool]:
     """Write what came of attempts and give lanes back; return what happened by it, and whether lanes go on."""
     # Endpoints before lanes: who resumes an endpoint locks them in the same order.
     events = await _save_health(tx, endpoints, attempts)
-    lanes = [*(attempt.lane for attempt in attempts), *(release.lane for release in releases)]
-    held = await lock_leases(tx, lanes)
+    keys = {*(attempt.lane.key for attempt in attempts), *(release.lane.key for release in releases)}
+    held = await lock_leases(tx, {key: leases[key] for key in keys})
     if attempts:
         finished = await save_attempts(tx, attempts, held)
         for attempt in attempts:

@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -121,10 +121,9 @@ async def must_use_indexes(tx: Tx) -> None:
     await tx.execute("set local enable_seqscan = off")
 
 
-async def lock_leases(tx: Tx, lanes: Iterable[Lane]) -> set[LaneKey]:
-    """Lock lanes and return those that are still leased as they were claimed."""
+async def lock_leases(tx: Tx, leases: Mapping[LaneKey, datetime]) -> set[LaneKey]:
+    """Lock lanes and return those that are still leased until the time given for each."""
     await must_use_indexes(tx)
-    ordered = sorted({lane.key: lane.leased_until for lane in lanes}.items())
     rows = await tx.fetch(
         """
         select lanes.endpoint_id, lanes.uid, lanes.leased_until is not distinct from held.leased_until as is_held
@@ -134,7 +133,7 @@ async def lock_leases(tx: Tx, lanes: Iterable[Lane]) -> set[LaneKey]:
         order by held.place
         for update of lanes
         """,
-        *zip(*((*key, leased_until) for key, leased_until in ordered), strict=True),
+        *zip(*((*key, leases[key]) for key in sorted(leases)), strict=True),
     )
     return {LaneKey(row["endpoint_id"], row["uid"]) for row in rows if row["is_held"]}
 
