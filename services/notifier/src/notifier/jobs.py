@@ -27,7 +27,8 @@ from okgames.retry import Exhausted, RetryAt
 _LANES_AT_ONCE: Final = 256
 _MOST_TO_ONE_ENDPOINT: Final = 64
 _LEAST_TO_ONE_ENDPOINT: Final = 4
-_MOST_UNRECORDED: Final = 1024
+_LEASED_PER_ATTEMPT: Final = 4
+_MOST_UNRECORDED: Final = 2048
 _LONGEST_WAIT: Final = 1.0
 """Seconds after which the database is asked for due lanes, should nobody have said that there are any."""
 
@@ -48,7 +49,7 @@ class _Claim:
 
 @dataclass
 class _Line:
-    """What this process has leased of one endpoint's lanes; as many as are attempted at once may stand in line."""
+    """What this process has leased of one endpoint's lanes: those attempted at once, and some that stand in line."""
 
     endpoint: Endpoint
     at_once: int
@@ -60,7 +61,7 @@ class _Line:
 
     @property
     def room(self) -> int:
-        return 0 if self.is_gone else 2 * self.at_once - self.leased
+        return 0 if self.is_gone else _LEASED_PER_ATTEMPT * self.at_once - self.leased
 
 
 class Courier:
@@ -185,7 +186,8 @@ class Courier:
         clock_time = await self._clock.now()
         async with self._database.transaction() as tx:
             lanes = await claim_lanes(tx, room, clock_time, self._lease, leased_by)
-            next_due = await find_next_due(tx, list(room), clock_time)
+            self._more_is_due = len(lanes) == sum(room.values())
+            next_due = None if self._more_is_due else await find_next_due(tx, list(room), clock_time)
         if any(lane.key in self._leases for lane in lanes):
             # Perhaps given back by a transaction that is committed, while `_record` has not heard so yet.
             async with self._recording:
@@ -197,7 +199,6 @@ class Courier:
                 line.claims.put_nowait(_Claim(lane, clock_time, loop_time, stops[lane.key.endpoint_id]))
             # One that is still here had its lease run out before it could be recorded: it is leased for longer.
             self._leases[lane.key] = lane.leased_until
-        self._more_is_due = len(lanes) == sum(room.values())
         if next_due is None:
             return _LONGEST_WAIT
         return min((next_due - clock_time).total_seconds(), _LONGEST_WAIT)

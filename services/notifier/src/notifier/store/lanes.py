@@ -7,6 +7,9 @@ from notifier.domain.lane import Lane, LaneKey, PendingDelivery, Release
 from okgames.database import Tx
 
 _DELIVERIES_OF_LANE: Final = 10
+# A connection keeps its plans, and makes most of them while a new table is empty; a backlog that then comes would be
+# read whole with every batch.
+_USE_INDEXES: Final = "set local enable_seqscan = off"
 
 
 async def claim_lanes(tx: Tx, room: Mapping[UUID, int], now: datetime, lease: timedelta, leased_by: int) -> list[Lane]:
@@ -16,8 +19,7 @@ async def claim_lanes(tx: Tx, room: Mapping[UUID, int], now: datetime, lease: ti
     `leased_by` is the server's number of a connection that lasts as long as the process that leases.
     """
     # A lease that is lost with a crash of the server is only taken again.
-    await tx.execute("set local synchronous_commit = off")
-    await must_use_indexes(tx)
+    await tx.execute(f"set local synchronous_commit = off; {_USE_INDEXES}")
     due = await tx.fetch(
         """
         select due.endpoint_id, due.uid, (select clock_timestamp() + $4) as leased_until
@@ -111,19 +113,9 @@ async def find_next_due(tx: Tx, endpoint_ids: Sequence[UUID], now: datetime) -> 
     return time
 
 
-async def must_use_indexes(tx: Tx) -> None:
-    """
-    Keep the planner, in this transaction, from reading whole tables.
-
-    A connection keeps its plans, and makes most of them while a new table is empty; a backlog that then comes would
-    be read whole with every batch.
-    """
-    await tx.execute("set local enable_seqscan = off")
-
-
 async def lock_leases(tx: Tx, leases: Mapping[LaneKey, datetime]) -> set[LaneKey]:
     """Lock lanes and return those that are still leased until the time given for each."""
-    await must_use_indexes(tx)
+    await tx.execute(_USE_INDEXES)
     rows = await tx.fetch(
         """
         select lanes.endpoint_id, lanes.uid, lanes.leased_until is not distinct from held.leased_until as is_held
