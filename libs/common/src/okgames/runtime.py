@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -47,6 +48,10 @@ def run(
         async with serve(
             *services, log=log, settings=settings, clock=clock, keep_events=keep_events, migrated=migrated
         ):
+            # What a start makes stays for good, and what a batch makes is freed without the collector, which would
+            # otherwise look at all of it again every few hundred objects.
+            gc.freeze()
+            gc.set_threshold(10_000, 10, 10)
             await stop.wait()
             logger.info("stopping")
 
