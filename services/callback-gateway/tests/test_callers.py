@@ -28,7 +28,7 @@ OK = "217.20.145.200"
         (f"::ffff:{OK}", (), OK),
         ("::ffff:10.0.0.1", (OK,), OK),
         ("fe80::1", (), "fe80::1"),
-        (None, (OK,), ""),
+        (None, (OK,), "unknown"),
     ],
 )
 def test_the_caller_is_whom_the_last_trusted_proxy_was_called_by(

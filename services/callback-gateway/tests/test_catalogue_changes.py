@@ -194,7 +194,7 @@ async def test_refusals_never_fill_the_disk(restarted: Callable[..., AsyncIterat
         await gateway.fetch(
             """
             insert into refusals (slot, refused_at, code, reason, caller, query)
-            select nextval('refusal_slots'), now(), 104, 'unsigned', null, '' from generate_series(1, 1000)
+            select nextval('refusal_slots'), now(), 104, 'unsigned', '', '' from generate_series(1, 1000)
             """
         )
         await gateway.call("uid=1")

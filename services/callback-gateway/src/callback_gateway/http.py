@@ -77,7 +77,15 @@ class Callbacks:
         reason = refusal(verdict, outcome)
         if reason is None:
             return FAULTS[outcome]
-        self._note_refused(reason, caller, raw)
+        _REFUSED[reason].inc()
+        is_sampled = self._refusal_samples.take(reason, caller.text, raw)
+        if is_sampled and reason.code is ErrorCode.CALLBACK_INVALID_PAYMENT:
+            # OK signed it: most likely our catalogue is wrong, and a player lost a purchase.
+            callback_id = received.identity.id if received else None
+            application_key = app.application_key if app else None
+            logger.warning(
+                "callback_refused", reason=reason.value, application_key=application_key, callback_id=callback_id
+            )
         return reason.code
 
     def _caller(self, request: web.Request) -> Caller:
@@ -100,13 +108,6 @@ class Callbacks:
         if caller.text not in self._callers_logged and len(self._callers_logged) < _CALLERS_LOGGED:
             self._callers_logged.add(caller.text)
             logger.warning("caller_not_expected", caller=caller.text, application_key=app.application_key)
-
-    def _note_refused(self, reason: Reason, caller: Caller, raw: str) -> None:
-        _REFUSED[reason].inc()
-        is_sampled = self._refusal_samples.take(reason, caller.text, raw)
-        if is_sampled and reason.code is ErrorCode.CALLBACK_INVALID_PAYMENT:
-            # OK signed it, so that it is most likely our catalogue that is wrong, and a player lost a purchase.
-            logger.warning("callback_refused", reason=reason.value)
 
 
 class _ReadyResponse(web.StreamResponse):

@@ -223,7 +223,7 @@ class RefusalSamples:
         self._database = database
         self._samples: list[Refusal] = []
 
-    def take(self, reason: Reason, caller: str | None, query: str) -> bool:
+    def take(self, reason: Reason, caller: str, query: str) -> bool:
         """Keep a refused callback, or pass it over and return False if there are enough of this second."""
         if len(self._samples) >= _REFUSALS:
             return False

@@ -17,7 +17,7 @@ class Refusal:
     """Hold a sample of what was refused; `query` is shortened and has no signature."""
 
     reason: Reason
-    caller: str | None
+    caller: str
     query: str
 
 

@@ -24,13 +24,13 @@ def caller_of(peer: str | None, forwarded: Sequence[str], trusted_proxies: Seque
     Each proxy appends whom it was called by. What stands before the entry of the first trusted one may be the caller's
     invention, so they are read from the right.
     """
-    caller = _parse(peer or "")
+    caller = _parse(peer or "unknown")
     if not trusted_proxies or not _is_within(caller, trusted_proxies):
         return caller
     for hop in reversed(",".join(forwarded).split(",")):
         if not hop.strip():
             continue
-        caller = _parse(hop.strip())
+        caller = _parse(hop.strip()[:_LONGEST])
         if not _is_within(caller, trusted_proxies):
             break
     return caller
@@ -50,7 +50,7 @@ def _parse(text: str) -> Caller:
     try:
         address = ip_address(text)
     except ValueError:
-        return Caller(text[:_LONGEST], None)
+        return Caller(text, None)
     # A socket that listens on both families names an IPv4 caller ::ffff:a.b.c.d.
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return Caller(str(mapped or address), mapped or address)

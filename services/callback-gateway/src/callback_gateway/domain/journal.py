@@ -31,10 +31,10 @@ class Received(NamedTuple):
     identity: Identity
     accepted: Accepted | None
     query: str
-    caller: str | None
+    caller: str
 
 
-def to_journal(verdict: Verdict, query: str, caller: str | None) -> Received | None:
+def to_journal(verdict: Verdict, query: str, caller: str) -> Received | None:
     """Return what the journal is to be asked; None if it cannot have this callback."""
     identity = verdict.identity
     if identity is None:

@@ -6,7 +6,7 @@ create table callbacks (
     event_type text not null,
     content text not null,
     query text not null,
-    caller text,
+    caller text not null,
     transaction_time timestamptz not null,
     received_at timestamptz not null,
     ack_uncertain boolean not null default false
@@ -23,7 +23,7 @@ create table refusals (
     refused_at timestamptz not null,
     code int not null,
     reason text not null,
-    caller text,
+    caller text not null,
     query text not null
 );
 
@@ -35,6 +35,6 @@ create table conflicts (
     callback_id uuid not null,
     stored_content text not null,
     refused_content text not null,
-    caller text,
+    caller text not null,
     query text not null
 );
