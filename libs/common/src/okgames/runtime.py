@@ -48,10 +48,6 @@ def run(
         async with serve(
             *services, log=log, settings=settings, clock=clock, keep_events=keep_events, migrated=migrated
         ):
-            # What a start makes stays for good, and what a batch makes is freed without the collector, which would
-            # otherwise look at all of it again every few hundred objects.
-            gc.freeze()
-            gc.set_threshold(10_000, 10, 10)
             await stop.wait()
             logger.info("stopping")
 
@@ -96,6 +92,10 @@ async def serve(
                 _http_server(_management(databases), settings.management_http),
             ):
                 logger.info("started", services=[service.name for service in services], http=str(settings.http))
+                # What a start makes stays for good, and what a batch makes is freed without the collector, which would
+                # otherwise look at all of it again every few hundred objects.
+                gc.freeze()
+                gc.set_threshold(10_000, 10, 10)
                 yield
             for task in tasks:
                 task.cancel()

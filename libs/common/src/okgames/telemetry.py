@@ -16,7 +16,11 @@ LAG: Final = Gauge("okgames_log_lag_events", "Events that a group has not read y
 
 def configure_logging(level: str, form: Literal["json", "console"]) -> None:
     """Log to standard error, as one JSON object a line or as text for a person."""
-    renderer = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
