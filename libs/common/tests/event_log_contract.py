@@ -1,6 +1,7 @@
 """What every log must do; each scenario is one promise of `okgames.log.EventLog`."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -205,18 +206,56 @@ async def a_cancelled_reader_returns_soon_and_loses_nothing(subject: Subject) ->
         assert last[-1:] == [2] or [2] == numbers(await take(subject, batches, 1))
 
 
-async def an_empty_batch_comes_when_everything_has_come(subject: Subject) -> None:
-    async with subject.log.read("group", PaymentReceived.topic) as batches, asyncio.timeout(20):
-        for number in range(1, 4):
+async def a_group_learns_that_it_is_complete_while_others_write_without_a_pause(subject: Subject) -> None:
+    async def write_on() -> None:
+        for number in itertools.count(2):
             await write(subject, payment("1", number))
-            came: list[Record] = []
-            while True:
-                batch = await anext(batches)
+
+    loop = asyncio.get_running_loop()
+    await write(subject, payment("1", 1))
+    written_at = loop.time()
+    came: list[Record] = []
+    async with subject.log.read("group", PaymentReceived.topic) as batches, asyncio.timeout(subject.patience):
+        writing = asyncio.create_task(write_on())
+        try:
+            async for batch in batches:
                 came += batch.records
                 await batch.done()
-                if not batch.records and came:
+                if batch.complete_until is not None and batch.complete_until > written_at:
                     break
-            assert [number] == numbers(came)
+        finally:
+            writing.cancel()
+            await asyncio.wait([writing])
+    assert 1 in numbers(came)
+
+
+async def a_group_is_not_complete_while_another_member_is_behind(subject: Subject) -> None:
+    players = [str(player) for player in range(40)]
+
+    async def read_on() -> None:
+        async for batch in quick:
+            await batch.done()
+            if batch.complete_until is not None:
+                complete_until.append(batch.complete_until)
+
+    complete_until: list[float] = []
+    loop = asyncio.get_running_loop()
+    async with subject.log.read("group", PaymentReceived.topic) as slow, asyncio.timeout(2 * subject.patience):
+        await write(subject, *(payment(uid, 1) for uid in players))
+        held = await _first_with_records(slow)
+        written_at = loop.time()
+        async with subject.log.read("group", PaymentReceived.topic) as quick:
+            reading = asyncio.create_task(read_on())
+            # Time enough for a member that looks at nobody else to call the group complete.
+            await asyncio.wait([reading], timeout=2)
+            too_soon = [time for time in complete_until if time > written_at]
+            await held.done()
+            finishing = asyncio.create_task(_collect(slow, []))
+            await wait_until(lambda: any(time > written_at for time in complete_until), subject.patience)
+            for task in (reading, finishing):
+                task.cancel()
+            await asyncio.wait([reading, finishing])
+    assert [] == too_soon
 
 
 PROMISES = (
@@ -229,7 +268,8 @@ PROMISES = (
     a_new_group_starts_at_the_oldest_event_kept,
     two_members_share_a_group_and_a_third_takes_over_from_a_dead_one,
     a_cancelled_reader_returns_soon_and_loses_nothing,
-    an_empty_batch_comes_when_everything_has_come,
+    a_group_learns_that_it_is_complete_while_others_write_without_a_pause,
+    a_group_is_not_complete_while_another_member_is_behind,
 )
 
 
@@ -261,6 +301,14 @@ async def _finished_or_waiting_for_a_lock(subject: Subject, task: asyncio.Task[N
         return task.done() or bool(waiting)
 
     await wait_until(settled)
+
+
+async def _first_with_records(batches: AsyncIterator[Batch]) -> Batch:
+    async for batch in batches:
+        if batch.records:
+            return batch
+        await batch.done()
+    raise AssertionError("the log ended")
 
 
 async def _collect(batches: AsyncIterator[Batch], into: list[Record]) -> None:

@@ -66,21 +66,18 @@ class Consumer:
 
     async def run(self, after_batch: Callable[[], None]) -> None:
         """Read until cancelled; call `after_batch` after each batch that was handled."""
-        loop = asyncio.get_running_loop()
         async with self._log.read(self._group, self.topic) as batches:
-            asked_at = loop.time()
             async for batch in batches:
                 if batch.records:
                     await self._handle(batch.records)
                     await batch.done()
                     after_batch()
-                else:
-                    self._read_until = asked_at
+                if batch.complete_until is not None:
+                    self._read_until = batch.complete_until
                     self._progress.set()
-                asked_at = loop.time()
 
     async def has_read_until(self, time: float) -> None:
-        """Wait until everything was handled that had been committed by `time`, of the event loop's clock."""
+        """Wait until the group has handled what had been committed by `time`, of the event loop's clock."""
         while self._read_until < time:
             self._progress.clear()
             await self._progress.wait()

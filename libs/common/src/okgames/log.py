@@ -22,13 +22,15 @@ class Record:
 @dataclass(frozen=True, slots=True)
 class Batch:
     """
-    Hold records of one topic, each key's in order; `done` moves the group past them.
+    Hold records of one topic, each key's in order, or none; `done` moves the group past them.
 
-    A batch without records says that the reader has caught up.
+    Once this batch is done, the whole group is done with what had been committed by `complete_until`, a time of the
+    event loop's clock; None where that is not known.
     """
 
     records: Sequence[Record]
     done: Callable[[], Awaitable[None]]
+    complete_until: float | None = None
 
 
 class EventLog(Protocol):
@@ -44,7 +46,8 @@ class EventLog(Protocol):
     5. A partition is held by one member of a group at a time; where two overlap in a hand-over, the inbox lets one
        of them win.
     6. Cancelling a reader returns within a bounded time and loses nothing.
-    7. An empty batch comes, now and then, when everything has come that was committed before it was asked for.
+    7. Batches say, time and again, until when the group is complete (`complete_until`), also while others write
+       without a pause, and batches without records come for it where there is nothing to read.
 
     Not promised: order across keys, and exactly-once delivery (the inbox makes the effects once).
     """

@@ -40,6 +40,14 @@ class PostgresLog:
             connection.terminate()
 
 
+@dataclass(frozen=True)
+class _Heads:
+    """Remember where a topic's partitions ended at a time of the event loop's clock."""
+
+    time: float
+    positions: dict[int, int]
+
+
 @dataclass
 class _Reader:
     connection: "asyncpg.Connection[asyncpg.Record]"
@@ -48,26 +56,59 @@ class _Reader:
     max_records: int
     cursors: dict[int, int] = field(default_factory=dict)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    heads: _Heads | None = None
 
     async def batches(self) -> AsyncIterator[Batch]:
+        loop = asyncio.get_running_loop()
         try:
             await self.connection.add_listener("event_log", self._on_append)
             while True:
                 self.news.clear()
                 await self._take_partitions()
-                while rows := await self._fetch():
-                    ends = {row["partition"]: row["position"] for row in rows}
-                    records = [Record(row["id"], row["type"], row["key"], row["data"]) for row in rows]
-                    yield Batch(records, partial(self._move_to, ends))
-                    self._must_have_reached(ends)
-                    if len(rows) < self.max_records:
-                        await asyncio.sleep(_GATHER)
-                yield Batch((), _nothing_to_do)
-                await self._wait_for_news()
+                asked_at = loop.time()
+                rows = await self._fetch()
+                ends = {row["partition"]: row["position"] for row in rows}
+                records = [Record(row["id"], row["type"], row["key"], row["data"]) for row in rows]
+                is_full = len(rows) == self.max_records
+                complete_until = None if is_full else await self._complete_until(asked_at)
+                yield Batch(records, partial(self._move_to, ends), complete_until)
+                self._must_have_reached(ends)
+                if not rows:
+                    await self._wait_for_news()
+                elif not is_full:
+                    await asyncio.sleep(_GATHER)
         except Exception as error:
             if is_unavailable(error):
                 raise LogUnavailable(str(error)) from error
             raise
+
+    async def _complete_until(self, asked_at: float) -> float | None:
+        """Return until when the group is complete, given that this member's partitions are at `asked_at`."""
+        if len(self.cursors) == PARTITIONS:
+            return asked_at
+        rows = await self.connection.fetch(
+            """
+            select all_partitions.partition, coalesce(c.position, 0) as position, coalesce(head.position, 0) as head
+            from generate_series(0, $3::int - 1) as all_partitions (partition)
+            left join event_log.cursors as c
+                on c.topic = $2 and c.partition = all_partitions.partition and c.reader_group = $1
+            left join lateral (
+                select max(position) as position
+                from event_log.events
+                where topic = $2 and partition = all_partitions.partition
+            ) as head on true
+            """,
+            self.group,
+            self.topic,
+            PARTITIONS,
+        )
+        complete_until = None
+        reached = {row["partition"]: row["position"] for row in rows}
+        if self.heads is not None and all(reached[each] >= head for each, head in self.heads.positions.items()):
+            complete_until, self.heads = self.heads.time, None
+        if self.heads is None:
+            self.heads = _Heads(asked_at, {row["partition"]: row["head"] for row in rows})
+        return complete_until
 
     async def _take_partitions(self) -> None:
         """Take the partitions that no other member holds; the lock ends with the connection."""
@@ -120,6 +161,8 @@ class _Reader:
         )
 
     async def _move_to(self, ends: dict[int, int]) -> None:
+        if not ends:
+            return
         try:
             await self.connection.execute(
                 """
@@ -152,10 +195,6 @@ class _Reader:
     def _on_append(self, _connection: object, _pid: int, _channel: str, topic: object) -> None:
         if topic == self.topic:
             self.news.set()
-
-
-async def _nothing_to_do() -> None:
-    """Finish an empty batch."""
 
 
 async def lags(database: Database, *, at_most: int = 100_000) -> dict[tuple[str, str], int]:
