@@ -6,9 +6,11 @@ import event_log_contract as contract
 import pytest
 from event_log_contract import Subject, payment, take, write
 from event_logs import IdCursorLog, TransactionIdLog
+from kafka_world import forwarding, fresh_address, make_topics
 
 from okgames.database import Database
 from okgames.events import PaymentReceived, Topic
+from okgames.kafka_log import KafkaLog
 from okgames.outbox import append
 from okgames.postgres_log import PostgresLog, prune
 
@@ -28,9 +30,22 @@ def subject(database: Database) -> Subject:
     return Subject(PostgresLog(database), append, database)
 
 
+@pytest.fixture
+async def kafka_subject(database: Database, kafka_servers: list[str]) -> AsyncIterator[Subject]:
+    address = fresh_address(kafka_servers)
+    await make_topics(address, Topic.PAYMENTS)
+    async with forwarding(database, address, Topic.PAYMENTS):
+        yield Subject(KafkaLog(address, database), append, database)
+
+
 @pytest.mark.parametrize("promise", contract.PROMISES, ids=lambda promise: promise.__name__)
-async def test_log_keeps_its_promise(subject: Subject, promise: Promise) -> None:
+async def test_postgres_log_keeps_its_promise(subject: Subject, promise: Promise) -> None:
     await promise(subject)
+
+
+@pytest.mark.parametrize("promise", contract.PROMISES, ids=lambda promise: promise.__name__)
+async def test_kafka_log_keeps_its_promise(kafka_subject: Subject, promise: Promise) -> None:
+    await promise(kafka_subject)
 
 
 @pytest.mark.parametrize(

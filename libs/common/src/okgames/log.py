@@ -1,8 +1,11 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
+
+from okgames.database import Database
 
 
 class LogUnavailable(Exception):
@@ -60,4 +63,12 @@ class EventLog(Protocol):
 
         A batch must be done before the next is asked for. Raise LogUnavailable where the log is out of reach.
         """
+        ...
+
+    async def lags(self, database: Database) -> dict[tuple[str, str], int]:
+        """Count what each (group, topic) has not read yet, as far as this log can tell; raise LogUnavailable."""
+        ...
+
+    async def prune(self, database: Database, keep: timedelta) -> bool:
+        """Forget events older than `keep` (real time) that every group has read; True if there may be more."""
         ...

@@ -39,6 +39,12 @@ class PostgresLog:
             # Cutting the connection gives up the partitions at once, also when a statement is under way.
             connection.terminate()
 
+    async def lags(self, database: Database) -> dict[tuple[str, str], int]:
+        return await lags(database)
+
+    async def prune(self, database: Database, keep: timedelta) -> bool:
+        return await prune(database, keep)
+
 
 @dataclass(frozen=True)
 class _Heads:
@@ -197,8 +203,10 @@ class _Reader:
             self.news.set()
 
 
-async def lags(database: Database, *, at_most: int = 100_000) -> dict[tuple[str, str], int]:
-    """Count what each (group, topic) has not read yet, up to `at_most` in each partition."""
+async def lags(
+    database: Database, *, only_group: str | None = None, at_most: int = 100_000
+) -> dict[tuple[str, str], int]:
+    """Count what each (group, topic), or one group, has not read yet, up to `at_most` in each partition."""
     async with database.connection() as connection:
         rows = await connection.fetch(
             """
@@ -211,18 +219,20 @@ async def lags(database: Database, *, at_most: int = 100_000) -> dict[tuple[str,
                     limit $1
                 ) as unread_events
             ) as unread
+            where $2::text is null or c.reader_group = $2
             group by c.reader_group, c.topic
             """,
             at_most,
+            only_group,
         )
     return {(row["reader_group"], row["topic"]): int(row["count"]) for row in rows}
 
 
-async def prune(database: Database, keep: timedelta, *, at_most: int = 10_000) -> bool:
+async def prune(database: Database, keep: timedelta, *, only_group: str | None = None, at_most: int = 10_000) -> bool:
     """
     Delete events older than `keep` (real time) that every group of their topic has read; True if there may be more.
 
-    A topic that no group has read yet keeps everything.
+    A topic that no group has read yet keeps everything. With `only_group`, the others do not count.
     """
     async with database.connection() as connection:
         deleted = await connection.fetchval(
@@ -230,6 +240,7 @@ async def prune(database: Database, keep: timedelta, *, at_most: int = 10_000) -
             with read_by_all as (
                 select topic, partition, min(position) as position
                 from event_log.cursors
+                where $3::text is null or reader_group = $3
                 group by topic, partition
             ),
             gone as (
@@ -258,5 +269,6 @@ async def prune(database: Database, keep: timedelta, *, at_most: int = 10_000) -
             """,
             keep,
             at_most,
+            only_group,
         )
     return int(deleted) == at_most

@@ -10,6 +10,9 @@ EVENTS_PARKED: Final = Counter("okgames_events_parked", "Events put into dead_le
 EVENTS_PASSED_OVER: Final = Counter(
     "okgames_events_passed_over", "Events of a type that this version does not know.", ["type"]
 )
+EVENTS_FORWARDED: Final = Counter(
+    "okgames_events_forwarded", "Events that Kafka has acknowledged to the forwarder.", ["topic"]
+)
 STEPS_FAILED: Final = Counter("okgames_steps_failed", "Runs of a reader, job or task that failed.", ["step"])
 LAG: Final = Gauge("okgames_log_lag_events", "Events that a group has not read yet.", ["group", "topic"])
 

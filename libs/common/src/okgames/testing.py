@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from okgames.embedded_postgres import embedded_postgres
+from okgames.kafka_brokers import Brokers, given_brokers, kafka_brokers
 from okgames.migrations import migrate
 
 Migrations: TypeAlias = Sequence[tuple[str, Path]]
@@ -56,6 +57,23 @@ def postgres_url() -> Iterator[str]:
         embedded_postgres(Path(directory), durable=False, grace=2.0) as url,
     ):
         yield url
+
+
+@pytest.fixture(scope="session")
+def brokers() -> Iterator[Brokers]:
+    """Three Kafka brokers of this session, which a test may end and start again."""
+    with kafka_brokers() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kafka_servers(request: pytest.FixtureRequest) -> list[str]:
+    """Addresses of Kafka: what OKGAMES_TEST_KAFKA names, or the brokers of this session. Others may use it too."""
+    given = given_brokers()
+    if given is None:
+        brokers: Brokers = request.getfixturevalue("brokers")
+        return brokers.servers
+    return given
 
 
 @pytest.fixture(scope="session")
