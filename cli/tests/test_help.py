@@ -17,6 +17,7 @@ from okgames.service import Scope
         (["deliveries"], ["list", "show", "resend", "resend-range"]),
         (["endpoints"], ["list", "pause", "resume", "ping"]),
         (["dead-letters"], ["list", "show", "retry"]),
+        (["topics"], ["apply", "check"]),
     ],
 )
 def test_help_names_the_commands(command: Command, arguments: list[str], names: list[str]) -> None:
@@ -32,7 +33,7 @@ def test_help_names_every_scope(command: Command) -> None:
 
 
 def test_every_service_can_be_run() -> None:
-    assert set(ServiceName) == set(BUILDS)
+    assert set(ServiceName) == {*BUILDS, "forwarder"}
 
 
 def test_help_waits_for_none_of_the_large_libraries() -> None:

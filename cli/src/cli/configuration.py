@@ -39,6 +39,7 @@ def _settings_lines(settings: Settings) -> Iterator[str]:
         "DATABASE_URL": _without_password(settings.database_url) or f"embedded Postgres in {settings.data_dir}",
         "DATA_DIR": settings.data_dir,
         "EVENT_LOG": settings.event_log,
+        "MEMBER": settings.member or "not set",
         "HTTP": settings.http,
         "MANAGEMENT_HTTP": settings.management_http,
         "ADMIN_TOKEN": "set" if settings.admin_token else "not set",

@@ -6,11 +6,14 @@ import psycopg
 from cli.failures import Failed, WrongInput
 from okgames.config import ConfigError
 from okgames.database import is_unavailable
+from okgames.kafka import KafkaAddress
+from okgames.log import LogUnavailable
 from okgames.migrations import migrate
 from okgames.postgres_layout import PostgresNotStarted
 from okgames.process import Surroundings, surroundings
-from okgames.settings import SettingsError, load_settings
+from okgames.settings import Settings, SettingsError, load_settings
 from okgames.telemetry import configure_logging
+from okgames.topics import TopicsError
 
 
 @contextmanager
@@ -25,6 +28,8 @@ def plain_errors() -> Iterator[None]:
                 raise WrongInput(str(cause)) from error
             case PostgresNotStarted() | psycopg.OperationalError():
                 raise Failed(f"the database: {_first_line(cause)}") from error
+            case TopicsError() | LogUnavailable():
+                raise Failed(str(cause)) from error
             case _ if is_unavailable(cause):
                 raise Failed(_first_line(cause)) from error
             case _:
@@ -38,6 +43,13 @@ def installation() -> Iterator[Surroundings]:
     configure_logging(settings.log_level, settings.log_format)
     with surroundings(settings) as found:
         yield found
+
+
+def kafka_address(settings: Settings) -> KafkaAddress:
+    """Return where Kafka is; raise WrongInput where events stay in Postgres."""
+    if settings.event_log == "postgres":
+        raise WrongInput("OKGAMES_EVENT_LOG: must be kafka://host:port[,host:port] for this command")
+    return settings.event_log
 
 
 @contextmanager

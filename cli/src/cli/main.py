@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cli import dead_letters, deliveries, endpoints, tokens
+from cli import dead_letters, deliveries, endpoints, tokens, topics
 
 # Commands import what they run when they run: all services with their libraries take a second, which neither
 # --help nor a typing error should wait for.
@@ -24,6 +24,7 @@ class ServiceName(StrEnum):
     CALLBACK_GATEWAY = "callback-gateway"
     SUBSCRIPTION_LEDGER = "subscription-ledger"
     NOTIFIER = "notifier"
+    FORWARDER = "forwarder"
 
 
 def main() -> None:
@@ -61,7 +62,8 @@ def run(service: Annotated[ServiceName, typer.Argument(metavar="SERVICE", help="
     """
     Run one service until Ctrl-C, to have one process for each.
 
-    Run `migrate` before. As many processes of a service as wanted may run side by side.
+    Run `migrate` before. As many processes of a service as wanted may run side by side. Where OKGAMES_EVENT_LOG names
+    Kafka, the forwarder must run too: it carries the events there.
     """
     from cli import processes
 
@@ -137,3 +139,4 @@ app.add_typer(tokens.app, name="token", no_args_is_help=True)
 app.add_typer(deliveries.app, name="deliveries", no_args_is_help=True)
 app.add_typer(endpoints.app, name="endpoints", no_args_is_help=True)
 app.add_typer(dead_letters.app, name="dead-letters", no_args_is_help=True)
+app.add_typer(topics.app, name="topics", no_args_is_help=True)

@@ -11,11 +11,12 @@ import callback_gateway.service
 import notifier.service
 import simulator.service
 import subscription_ledger.service
-from cli.installation import installation, migrated_installation, plain_errors
+from cli.installation import installation, kafka_address, migrated_installation, plain_errors
 from okgames.clock import MovableClock
+from okgames.forwarder import GROUP
 from okgames.migrations import migrate
 from okgames.process import Build, Surroundings
-from okgames.runtime import serve
+from okgames.runtime import serve, serve_forwarder
 from okgames.service import Service
 
 BUILDS: Final[Mapping[str, Build]] = {
@@ -38,8 +39,11 @@ def up(*, with_simulator: bool) -> None:
 
 
 def run(service: str) -> None:
-    """Run one service until SIGTERM or SIGINT; the database must be migrated."""
+    """Run one service, or the forwarder, until SIGTERM or SIGINT; the database must be migrated."""
     with plain_errors(), installation() as found:
+        if service == GROUP:
+            uvloop.run(_forward(found))
+            return
         uvloop.run(_run(found, [BUILDS[service]], migrated=True, with_simulator=False))
 
 
@@ -75,6 +79,15 @@ async def _run(found: Surroundings, builds: list[Build], *, migrated: bool, with
             await stack.enter_async_context(
                 simulator.service.serve(found.settings, found.config, _callback_url(found), found.clock)
             )
+        await stop.wait()
+        logger.info("stopping")
+
+
+async def _forward(found: Surroundings) -> None:
+    stop = _stop_signal()
+    async with serve_forwarder(
+        kafka_address(found.settings), settings=found.settings, keep_events=found.config.event_retention
+    ):
         await stop.wait()
         logger.info("stopping")
 

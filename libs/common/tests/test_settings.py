@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from okgames.kafka import KafkaAddress
 from okgames.settings import HttpAddress, SettingsError, load_settings
 
 
@@ -35,6 +36,9 @@ def test_everything_has_a_default():
         ("CONFIG", "/etc/okgames.toml", Path("/etc/okgames.toml")),
         ("DATABASE_URL", "postgresql://me@db/games", "postgresql://me@db/games"),
         ("DATA_DIR", "/data", Path("/data")),
+        ("EVENT_LOG", "kafka://one:9092,two:9093", KafkaAddress(("one:9092", "two:9093"))),
+        ("EVENT_LOG", "kafka://one:9092/games", KafkaAddress(("one:9092",), "games")),
+        ("MEMBER", "okgames-notifier-0", "okgames-notifier-0"),
         ("HTTP", "0.0.0.0:80", HttpAddress("0.0.0.0", 80)),
         ("MANAGEMENT_HTTP", "[::1]:8081", HttpAddress("::1", 8081)),
         ("SIMULATOR_HTTP", "localhost:0", HttpAddress("localhost", 0)),
@@ -69,7 +73,10 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch):
     ("variable", "value", "error"),
     [
         ("DATABASE_URL", "mysql://me:hidden@db/x", "must be an address that begins with postgresql://"),
-        ("EVENT_LOG", "kafka://one:9092", "must be 'postgres'"),
+        ("EVENT_LOG", "kafka", "must be postgres, or kafka://host:port[,host:port]"),
+        ("EVENT_LOG", "kafka://one", "must be postgres, or kafka://host:port[,host:port]"),
+        ("EVENT_LOG", "kafka://one:9092/a b", "must be postgres, or kafka://host:port[,host:port]"),
+        ("MEMBER", "a b", "must be letters, digits, dots, hyphens and underscores"),
         ("HTTP", "8080", "must be host:port, such as 127.0.0.1:8080 or [::1]:8080"),
         ("HTTP", ":8080", "must be host:port, such as 127.0.0.1:8080 or [::1]:8080"),
         ("HTTP", "localhost:http", "must be host:port, such as 127.0.0.1:8080 or [::1]:8080"),

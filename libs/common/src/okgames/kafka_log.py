@@ -26,6 +26,7 @@ _FINISH: Final = 5.0
 _REQUEST: Final = 10.0
 _START: Final = 40.0
 """Seconds for joining a group, which waits until the other members have finished what they have under way."""
+_LAG: Final = 2.0
 _SESSION: Final = 10.0
 _HEARTBEAT: Final = 1.0
 """Also how soon a member notices that another one wants to join."""
@@ -90,7 +91,10 @@ class KafkaLog:
 
     async def lags(self, _database: Database) -> dict[tuple[str, str], int]:
         """Count what the groups of this process's readers have not read yet."""
-        return {(reader.group, reader.topic): await reader.lag() for reader in list(self._readers)}
+        found = {}
+        for reader in list(self._readers):
+            found[reader.group, reader.topic] = await _within(_LAG, reader.lag())
+        return found
 
     async def prune(self, _database: Database, _keep: timedelta) -> bool:
         """Leave everything as it is: Kafka forgets by itself, and the table is the forwarder's to prune."""
@@ -171,7 +175,9 @@ class _Reader:
         except (CommitFailedError, IllegalStateError) as error:
             logger.warning("position_not_kept", group=self.group, topic=self.topic, error=repr(error))
         finally:
-            self.commit = None
+            if self.commit is not None:
+                self.commit.cancel()
+                self.commit = None
             self.finished.set()
 
     async def on_partitions_revoked(self, _revoked: set[TopicPartition]) -> None:
@@ -268,11 +274,8 @@ class _Reader:
             await self._move_to(self.term, gone)
 
     async def lag(self) -> int:
-        try:
-            ends = await self._ends()
-            committed = await asyncio.gather(*(self.consumer.committed(each) for each in ends))
-        except KafkaError as error:
-            raise LogUnavailable(str(error)) from error
+        ends = await self._ends()
+        committed = await asyncio.gather(*(self.consumer.committed(each) for each in ends))
         return sum(max(0, end - (offset or 0)) for end, offset in zip(ends.values(), committed, strict=True))
 
     async def close(self) -> None:

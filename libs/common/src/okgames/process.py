@@ -8,6 +8,7 @@ from okgames.clock import Clock, MovableClock, SystemClock
 from okgames.config import load_config
 from okgames.database import Database
 from okgames.embedded_postgres import embedded_postgres
+from okgames.kafka_log import KafkaLog
 from okgames.log import EventLog
 from okgames.postgres_log import PostgresLog
 from okgames.runtime import run
@@ -39,7 +40,7 @@ def surroundings(settings: Settings) -> Iterator[Surroundings]:
     with _database_url(settings) as url:
         settings = settings.model_copy(update={"database_url": url})
         clock = MovableClock(Database(url, "okgames")) if settings.clock == "movable" else SystemClock()
-        yield Surroundings(settings, config, clock, PostgresLog(Database(url, "event_log")))
+        yield Surroundings(settings, config, clock, _log(settings, Database(url, "event_log")))
 
 
 def main(*builds: Build, migrated: bool = True) -> None:
@@ -55,6 +56,12 @@ def main(*builds: Build, migrated: bool = True) -> None:
             keep_events=found.config.event_retention,
             migrated=migrated,
         )
+
+
+def _log(settings: Settings, database: Database) -> EventLog:
+    if settings.event_log == "postgres":
+        return PostgresLog(database)
+    return KafkaLog(settings.event_log, database, member=settings.member)
 
 
 @contextmanager

@@ -11,20 +11,23 @@ from typing import Final
 import structlog
 import uvloop
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from okgames import dead_letters
 from okgames.access import guarded
 from okgames.clock import Clock, MovableClock
 from okgames.consumer import Consumer, keep_going
-from okgames.database import Database, is_unavailable
-from okgames.http import json_response, not_found, with_problems
-from okgames.log import EventLog
+from okgames.database import Database
+from okgames.events import Topic
+from okgames.forwarder import GROUP, forward
+from okgames.http import not_found, with_problems
+from okgames.kafka import KafkaAddress
+from okgames.log import EventLog, LogUnavailable
+from okgames.management import http_server, management
 from okgames.migrations import migrate
-from okgames.postgres_log import lags, prune
+from okgames.postgres_log import PostgresLog, lags, prune
 from okgames.service import Job, Service
-from okgames.settings import HttpAddress, Settings
-from okgames.telemetry import LAG
+from okgames.settings import Settings
+from okgames.topics import require_safe
 
 _HOUSEKEEPING: Final = timedelta(minutes=1)
 
@@ -83,13 +86,13 @@ async def serve(
         async with asyncio.TaskGroup() as group:
             loops = [_Loops(service, log, clock) for service in services]
             tasks = [group.create_task(coroutine) for each in loops for coroutine in each.coroutines()]
-            tasks.append(group.create_task(_housekeeping(databases[0], services, keep_events)))
+            tasks.append(group.create_task(_housekeeping(log, databases[0], services, keep_events)))
             if isinstance(clock, MovableClock):
                 wakers = [each.wake for each in loops]
                 tasks.append(group.create_task(keep_going("clock", partial(_watch_clock, clock, wakers))))
             async with (
-                _http_server(_api(services, settings), settings.http),
-                _http_server(_management(databases), settings.management_http),
+                http_server(_api(services, settings), settings.http),
+                http_server(management(databases, partial(log.lags, databases[0])), settings.management_http),
             ):
                 logger.info("started", services=[service.name for service in services], http=str(settings.http))
                 # What a start makes stays for good, and what a batch makes is freed without the collector, which would
@@ -99,6 +102,53 @@ async def serve(
                 yield
             for task in tasks:
                 task.cancel()
+
+
+@asynccontextmanager
+async def serve_forwarder(address: KafkaAddress, *, settings: Settings, keep_events: timedelta) -> AsyncIterator[None]:
+    """
+    Carry all events to Kafka for as long as the context lasts, and forget them in the table when that is done.
+
+    Copies may run side by side: each partition of the table is carried by one of them. Raise TopicsError, within the
+    context, if Kafka's topics are missing or could lose events.
+    """
+    database = Database(settings.resolved_database_url, "event_log")
+    log = PostgresLog(database)
+
+    async def carry() -> None:
+        await _topics_are_safe(address)
+        async with asyncio.TaskGroup() as group:
+            for topic in Topic:
+                step = partial(forward, log, address, topic)
+                group.create_task(keep_going(f"forwarder carries {topic}", step))
+
+    async def housekeeping() -> None:
+        while await prune(database, keep_events, only_group=GROUP):
+            pass
+        await asyncio.sleep(_HOUSEKEEPING.total_seconds())
+
+    async with AsyncExitStack() as stack:
+        await database.open()
+        stack.push_async_callback(database.close)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(carry()), group.create_task(keep_going("housekeeping", housekeeping))]
+            unread = partial(lags, database, only_group=GROUP)
+            async with http_server(management([database], unread), settings.management_http):
+                logger.info("started", services=[GROUP], kafka=str(address))
+                yield
+            for task in tasks:
+                task.cancel()
+
+
+async def _topics_are_safe(address: KafkaAddress) -> None:
+    """Return when Kafka has answered that they are."""
+    while True:
+        try:
+            await require_safe(address)
+            return
+        except LogUnavailable as error:
+            logger.warning("kafka_unavailable", error=str(error))
+            await asyncio.sleep(1)
 
 
 @dataclass
@@ -172,9 +222,9 @@ async def _watch_clock(clock: MovableClock, wakers: Sequence[Callable[[], None]]
         connection.terminate()
 
 
-async def _housekeeping(database: Database, services: Sequence[Service], keep_events: timedelta) -> None:
+async def _housekeeping(log: EventLog, database: Database, services: Sequence[Service], keep_events: timedelta) -> None:
     async def step() -> None:
-        while await prune(database, keep_events):
+        while await log.prune(database, keep_events):
             pass
         for service in services:
             async with service.database.connection() as connection:
@@ -197,49 +247,3 @@ def _api(services: Sequence[Service], settings: Settings) -> web.Application:
         app.router.add_route(route.method, route.path, handler)
     app.router.add_route("*", "/{path:.*}", not_found)
     return app
-
-
-def _management(databases: Sequence[Database]) -> web.Application:
-    async def livez(_request: web.Request) -> web.Response:
-        return json_response({"status": "ok"})
-
-    async def readyz(_request: web.Request) -> web.Response:
-        failing = {}
-        for database in databases:
-            try:
-                async with asyncio.timeout(1), database.connection(timeout=1) as connection:
-                    await connection.execute("select 1")
-            except Exception as error:
-                if not is_unavailable(error):
-                    raise
-                failing[database.schema] = repr(error)
-        return json_response({"status": "failing" if failing else "ok", "failing": failing}, 503 if failing else 200)
-
-    async def metrics(_request: web.Request) -> web.Response:
-        try:
-            for labels, lag in (await lags(databases[0])).items():
-                LAG.labels(*labels).set(lag)
-        except Exception as error:
-            if not is_unavailable(error):
-                raise
-            # Better no figure than an old one.
-            LAG.clear()
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    app = web.Application()
-    app.router.add_get("/livez", livez)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
-    return app
-
-
-@asynccontextmanager
-async def _http_server(app: web.Application, address: HttpAddress) -> AsyncIterator[None]:
-    # OK's callbacks carry a text of the game's own in the URL, where each Cyrillic letter takes six characters.
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=5, max_line_size=65536)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, address.host, address.port, backlog=1024).start()
-        yield
-    finally:
-        await runner.cleanup()

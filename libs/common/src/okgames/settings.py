@@ -1,4 +1,5 @@
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from okgames.kafka import KafkaAddress
+
 _PREFIX: Final = "OKGAMES_"
+_KAFKA_ADDRESS: Final = re.compile(r"kafka://(?P<servers>[^/]+)(?:/(?P<space>[A-Za-z0-9._-]{1,100}))?")
+_MEMBER: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _OK_DOMAINS: Final = ("ok.ru", "odnoklassniki.ru")
 _HTTP_URL: Final = TypeAdapter(HttpUrl)
 
@@ -62,6 +67,25 @@ def _base_url(value: str) -> str:
         raise ValueError("must be an address, such as http://127.0.0.1:8090") from error
 
 
+def _event_log(value: object) -> object:
+    if not isinstance(value, str) or value == "postgres":
+        return value
+    match = _KAFKA_ADDRESS.fullmatch(value)
+    if match is None:
+        raise ValueError("must be postgres, or kafka://host:port[,host:port]")
+    try:
+        servers = [str(_http_address(server)) for server in match["servers"].split(",")]
+    except ValueError as error:
+        raise ValueError("must be postgres, or kafka://host:port[,host:port]") from error
+    return KafkaAddress(tuple(servers), match["space"] or "")
+
+
+def _member(value: str) -> str:
+    if not _MEMBER.fullmatch(value):
+        raise ValueError("must be letters, digits, dots, hyphens and underscores")
+    return value
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -94,7 +118,8 @@ class Settings(BaseSettings):
     config: Path = Path("okgames.toml")
     database_url: Annotated[str, BeforeValidator(_database_url)] | None = Field(default=None, repr=False)
     data_dir: Path = Path("var")
-    event_log: Literal["postgres"] = "postgres"
+    event_log: Annotated[Literal["postgres"] | KafkaAddress, NoDecode, BeforeValidator(_event_log)] = "postgres"
+    member: Annotated[str, AfterValidator(_member)] | None = None
     http: Address = HttpAddress("127.0.0.1", 8080)
     management_http: Address = HttpAddress("127.0.0.1", 8081)
     admin_token: Annotated[SecretStr, AfterValidator(_admin_token)] | None = None

@@ -1,0 +1,64 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from okgames.database import Database, is_unavailable
+from okgames.http import json_response
+from okgames.log import LogUnavailable
+from okgames.settings import HttpAddress
+from okgames.telemetry import LAG
+
+Lags = Callable[[], Awaitable[Mapping[tuple[str, str], int]]]
+"""Count what each (group, topic) has not read yet; raise LogUnavailable."""
+
+
+def management(databases: Sequence[Database], lags: Lags) -> web.Application:
+    """Tell whether the process lives, whether it can reach its databases, and how it is getting on."""
+
+    async def livez(_request: web.Request) -> web.Response:
+        return json_response({"status": "ok"})
+
+    async def readyz(_request: web.Request) -> web.Response:
+        failing = {}
+        for database in databases:
+            try:
+                async with asyncio.timeout(1), database.connection(timeout=1) as connection:
+                    await connection.execute("select 1")
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                failing[database.schema] = repr(error)
+        return json_response({"status": "failing" if failing else "ok", "failing": failing}, 503 if failing else 200)
+
+    async def metrics(_request: web.Request) -> web.Response:
+        try:
+            for labels, lag in (await lags()).items():
+                LAG.labels(*labels).set(lag)
+        except Exception as error:
+            if not (is_unavailable(error) or isinstance(error, LogUnavailable)):
+                raise
+            # Better no figure than an old one.
+            LAG.clear()
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.router.add_get("/livez", livez)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    return app
+
+
+@asynccontextmanager
+async def http_server(app: web.Application, address: HttpAddress) -> AsyncIterator[None]:
+    """Serve for as long as the context lasts; on leaving, requests under way get five seconds."""
+    # OK's callbacks carry a text of the game's own in the URL, where each Cyrillic letter takes six characters.
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=5, max_line_size=65536)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, address.host, address.port, backlog=1024).start()
+        yield
+    finally:
+        await runner.cleanup()
