@@ -81,7 +81,8 @@ class Stream:
 
 
 @pytest.mark.timeout(3600)
-async def test_what_was_answered_true_survives_any_kill(studio: World, soak: bool) -> None:
+async def test_what_was_answered_true_survives_any_kill(one_process: World, soak: bool) -> None:
+    studio = one_process
     stream = Stream(studio, seed=20260302)
     sending = asyncio.create_task(stream.run())
     for _ in range(200 if soak else 25):

@@ -1,13 +1,11 @@
 """A studio's set-up as its users see it: processes, HTTP, signals. Nothing here imports a service."""
 
 import asyncio
+import itertools
 import os
-import signal
 import socket
-import sys
-from asyncio.subprocess import Process
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +14,12 @@ from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
+from copies import Copy, answers, balancer
 from standardwebhooks import Webhook
 
+from okgames.kafka import KafkaAddress
 from okgames.testing import wait_until
 
-OKGAMES: Final = str(Path(sys.executable).parent / "okgames")
 APPLICATION_KEY: Final = "CBTESTKEYABABABABA"
 SECRET_KEY: Final = "0123456789ABCDEF01234567"
 WEBHOOK_SECRET: Final = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
@@ -107,40 +106,45 @@ class Game:
 
 @dataclass
 class World:
-    directory: Path
-    environment: Mapping[str, str]
+    """A system of one or more processes, with OK and the game's server."""
+
+    copies: Mapping[str, Sequence[Copy]]
+    """The processes by the service that each of them runs; `up` is all services."""
+    simulator: Copy
     game: Game
     http: aiohttp.ClientSession
-    url: str
-    management_url: str
-    simulator_url: str
-    system: Process | None = None
-    simulator: Process | None = None
+    callback_url: str
+    turns: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def all_copies(self) -> list[Copy]:
+        return [copy for copies in self.copies.values() for copy in copies]
 
     async def start(self) -> None:
         """Start the system and wait until it is ready."""
-        self.system = await self._spawn("up")
-        await wait_until(self._is_ready, timeout=60, message="the system is not ready")
+        async with asyncio.TaskGroup() as group:
+            for copy in self.all_copies:
+                group.create_task(copy.start(self.http))
 
     async def start_simulator(self) -> None:
-        self.simulator = await self._spawn("simulator", "--callback-url", f"{self.url}/ok/callback")
-        await wait_until(lambda: self._answers(f"{self.simulator_url}/sim/books"), timeout=60)
+        await self.simulator.spawn()
+        await wait_until(lambda: answers(self.http, f"{self.simulator_url}/sim/books"), timeout=60)
 
     async def stop(self) -> int:
-        """Ask the system to end, as an operator does, and return its exit code."""
-        assert self.system is not None
-        self.system.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.system.wait(), 30)
+        """Ask the system to end, as an operator does, and return the highest exit code."""
+        return max(await asyncio.gather(*(copy.stop() for copy in self.all_copies)))
 
     async def kill(self) -> None:
         """End the system as the kernel would when memory runs out."""
-        assert self.system is not None
-        self.system.kill()
-        await self.system.wait()
+        await asyncio.gather(*(copy.kill() for copy in self.all_copies))
+
+    @property
+    def simulator_url(self) -> str:
+        return f"http://{self.simulator.environment['OKGAMES_SIMULATOR_HTTP']}"
 
     async def callback(self, query: str) -> tuple[str | None, str]:
         """Send a callback as OK does; return the Invocation-error header, None on success, and the body."""
-        async with self.http.get(f"{self.url}/ok/callback?{query}") as response:
+        async with self.http.get(f"{self.callback_url}?{query}") as response:
             assert response.status == 200
             return response.headers.get("Invocation-error"), await response.text()
 
@@ -161,12 +165,12 @@ class World:
             return await response.json()
 
     async def get(self, path: str, **query: str | int) -> Any:
-        async with self.http.get(f"{self.url}{path}", params=query, headers=AUTHORIZATION) as response:
+        async with self.http.get(f"{self._url(path)}{path}", params=query, headers=AUTHORIZATION) as response:
             assert response.status == 200, (response.status, await response.text())
             return await response.json()
 
     async def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        async with self.http.post(f"{self.url}{path}", json=body, headers=AUTHORIZATION) as response:
+        async with self.http.post(f"{self._url(path)}{path}", json=body, headers=AUTHORIZATION) as response:
             assert response.status < 300, (response.status, await response.text())
             return await response.json()
 
@@ -178,24 +182,11 @@ class World:
     async def entitlements_are(self, uid: str, **expected: tuple[str, bool]) -> bool:
         return await self.entitlements(uid) == expected
 
-    async def _spawn(self, *arguments: str) -> Process:
-        log = (self.directory / f"{arguments[0]}.log").open("ab")
-        with log:
-            return await asyncio.create_subprocess_exec(
-                OKGAMES, *arguments, cwd=self.directory, env=self.environment, stdout=log, stderr=log
-            )
-
-    async def _is_ready(self) -> bool:
-        assert self.system is not None
-        assert self.system.returncode is None, (self.directory / "up.log").read_text()[-3000:]
-        return await self._answers(f"{self.management_url}/readyz")
-
-    async def _answers(self, url: str) -> bool:
-        try:
-            async with self.http.get(url) as response:
-                return response.status == 200
-        except aiohttp.ClientConnectionError:
-            return False
+    def _url(self, path: str) -> str:
+        """Return where a copy of the service that answers a path listens, each in turn."""
+        service = "subscription-ledger" if path.startswith("/v1/apps/") else "notifier"
+        copies = self.copies.get(service) or self.copies["up"]
+        return copies[next(self.turns) % len(copies)].url
 
 
 AUTHORIZATION: Final = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
@@ -205,8 +196,77 @@ AUTHORIZATION: Final = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 async def world(
     directory: Path, *, config: str = CONFIG, environment: Mapping[str, str] = MappingProxyType({})
 ) -> AsyncIterator[World]:
-    """Set up a game, the system and OK on free ports; end all of them afterwards."""
-    game_port, http_port, management_port, simulator_port = free_ports(4)
+    """Set up a game, the system in one process and OK on free ports; end all of them afterwards."""
+    async with _company(directory, config, environment) as company:
+        up = company.copy("up", "up")
+        async with company.world({"up": [up]}, f"{up.url}/ok/callback") as one:
+            yield one
+
+
+CLUSTER: Final = {"callback-gateway": 2, "subscription-ledger": 2, "notifier": 2, "forwarder": 2}
+
+
+@asynccontextmanager
+async def cluster(
+    directory: Path,
+    *,
+    database_url: str,
+    kafka: KafkaAddress,
+    copies: Mapping[str, int] = MappingProxyType(CLUSTER),
+    config: str = CONFIG,
+) -> AsyncIterator[World]:
+    """Set up a game, copies of each service on Kafka, and OK on free ports; end all of them afterwards."""
+    environment = {"OKGAMES_DATABASE_URL": database_url, "OKGAMES_EVENT_LOG": str(kafka)}
+    async with _company(directory, config, environment) as company:
+        for arguments in (["migrate"], ["topics", "apply"]):
+            await company.run(*arguments)
+        processes = {
+            service: [company.copy(f"{service}-{number}", "run", service) for number in range(count)]
+            for service, count in copies.items()
+        }
+        (port,) = free_ports(1)
+        async with (
+            balancer(processes["callback-gateway"], port),
+            company.world(processes, f"http://127.0.0.1:{port}/ok/callback") as one,
+        ):
+            yield one
+
+
+@dataclass
+class _Company:
+    """What every process of one set-up has in common."""
+
+    directory: Path
+    environment: Mapping[str, str]
+    game: Game
+    http: aiohttp.ClientSession
+
+    def copy(self, name: str, *arguments: str) -> Copy:
+        http, management = free_ports(2)
+        own = {"OKGAMES_HTTP": f"127.0.0.1:{http}", "OKGAMES_MANAGEMENT_HTTP": f"127.0.0.1:{management}"}
+        return Copy(name, arguments, self.directory, {**self.environment, **own})
+
+    async def run(self, *arguments: str) -> None:
+        """Run a command to its end."""
+        copy = self.copy("-".join(arguments), *arguments)
+        await copy.spawn()
+        assert await copy.running.wait() == 0, copy.log.read_text()
+
+    @asynccontextmanager
+    async def world(self, copies: Mapping[str, Sequence[Copy]], callback_url: str) -> AsyncIterator[World]:
+        simulator = self.copy("simulator", "simulator", "--callback-url", callback_url)
+        one = World(copies, simulator, self.game, self.http, callback_url)
+        try:
+            await one.start()
+            await one.start_simulator()
+            yield one
+        finally:
+            await asyncio.gather(*(copy.end() for copy in [*one.all_copies, simulator]))
+
+
+@asynccontextmanager
+async def _company(directory: Path, config: str, environment: Mapping[str, str]) -> AsyncIterator[_Company]:
+    game_port, simulator_port = free_ports(2)
     (directory / "okgames.toml").write_text(
         config.format(
             application_key=APPLICATION_KEY,
@@ -218,8 +278,6 @@ async def world(
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OKGAMES_")}
     settings = {
         "OKGAMES_DATA_DIR": str(directory / "var"),
-        "OKGAMES_HTTP": f"127.0.0.1:{http_port}",
-        "OKGAMES_MANAGEMENT_HTTP": f"127.0.0.1:{management_port}",
         "OKGAMES_SIMULATOR_HTTP": f"127.0.0.1:{simulator_port}",
         "OKGAMES_OK_API": f"http://127.0.0.1:{simulator_port}",
         "OKGAMES_CLOCK": "movable",
@@ -227,24 +285,7 @@ async def world(
     }
     game = Game(game_port)
     async with _game_server(game), aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
-        one = World(
-            directory,
-            {**inherited, **settings, **environment},
-            game,
-            http,
-            f"http://127.0.0.1:{http_port}",
-            f"http://127.0.0.1:{management_port}",
-            f"http://127.0.0.1:{simulator_port}",
-        )
-        try:
-            await one.start()
-            await one.start_simulator()
-            yield one
-        finally:
-            for process in (one.system, one.simulator):
-                if process is not None and process.returncode is None:
-                    process.terminate()
-                    await asyncio.wait_for(process.wait(), 30)
+        yield _Company(directory, {**inherited, **settings, **environment}, game, http)
 
 
 @asynccontextmanager
