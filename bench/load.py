@@ -1,5 +1,5 @@
 """
-A load generator in a process of its own, below any HTTP library, so that it takes little from what it measures.
+A load generator in a process of its own, on bare sockets, so that it takes little from what it measures.
 
 `closed`: each connection sends its next callback when the last one was answered. `open`, with --rate: callbacks leave
 at a fixed rate whatever the answers do, and latency counts from when a callback was due, so that a stall is not
@@ -7,142 +7,128 @@ hidden; one that finds no idle connection waits for one. All callbacks are disti
 """
 
 import argparse
-import asyncio
 import gc
 import json
-import re
+import select
+import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import uvloop
 from studio import callback_target
 
 _FASTEST = 60_000
 _PATIENCE_SECONDS = 15
-_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_END_OF_HEAD = b"\r\n\r\n"
+_CONTENT_LENGTH = b"content-length:"
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """One keep-alive connection with at most one request under way."""
 
-    def __init__(self, on_answer: "Callable[[Connection, bytes], None]", on_lost: Callable[[], None]) -> None:
-        self._on_answer = on_answer
-        self._on_lost = on_lost
-        self._buffer = b""
+    def __init__(self, address: str) -> None:
+        host, port = address.split(":")
+        self._socket = socket.create_connection((host, int(port)))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._answer = b""
+        self.fileno = self._socket.fileno()
         self.due = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
 
     def ask(self, request: bytes, due: float) -> None:
         self.due = due
-        self._transport.write(request)
+        self._socket.send(request)
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head = self._buffer.find(b"\r\n\r\n")
-        length = _CONTENT_LENGTH.search(self._buffer, 0, head) if head >= 0 else None
-        if length is not None and len(self._buffer) >= head + 4 + int(length[1]):
-            answer, self._buffer = self._buffer, b""
-            self._on_answer(self, answer)
+    def receive(self) -> bytes | None:
+        """Return the answer, or None while there is more to come."""
+        received = self._socket.recv(65536)
+        if not received:
+            raise ConnectionError("the server closed a connection")
+        self._answer += received
+        if not self._is_whole():
+            return None
+        answer, self._answer = self._answer, b""
+        return answer
 
-    def connection_lost(self, _exc: Exception | None) -> None:
-        self._on_lost()
+    def _is_whole(self) -> bool:
+        head, found, body = self._answer.partition(_END_OF_HEAD)
+        if not found:
+            return False
+        length = head[head.lower().index(_CONTENT_LENGTH) + len(_CONTENT_LENGTH) :].partition(b"\r")[0]
+        return len(body) >= int(length)
 
 
 class Load:
     """Send callbacks over some connections and take down how long each answer took."""
 
-    def __init__(self, requests: Iterator[bytes], good: bytes) -> None:
+    def __init__(self, address: str, connections: int, requests: Iterator[bytes], good: bytes) -> None:
         self._requests = requests
         self._good = good
-        self._idle: deque[Connection] = deque()
-        self._waiting: deque[tuple[bytes, float]] = deque()
-        self._under_way = 0
-        self._send_again_until = 0.0
-        self._lost = 0
-        self._rests = asyncio.Event()
+        self._idle = deque(Connection(address) for _ in range(connections))
+        self._by_fileno = {connection.fileno: connection for connection in self._idle}
+        self._poll = select.epoll()
+        for fileno in self._by_fileno:
+            self._poll.register(fileno, select.EPOLLIN)
         self.latencies: list[float] = []
         self.sent = 0
         self.bad = 0
         self.began = 0.0
 
-    async def connect(self, address: str, count: int) -> None:
-        host, port = address.split(":")
-        loop = asyncio.get_running_loop()
-        for _ in range(count):
-            _, connection = await loop.create_connection(
-                lambda: Connection(self._on_answer, self._on_lost), host, int(port)
-            )
-            self._idle.append(connection)
-
-    async def run_closed(self, seconds: float) -> None:
+    def run_closed(self, seconds: float) -> None:
+        """Send the next callback when one was answered."""
         self.began = time.perf_counter()
-        self._send_again_until = self.began + seconds
+        stop = self.began + seconds
         while self._idle:
             self._send(self.began)
-        await self._wait_for_answers()
+        while self.sent > len(self.latencies):
+            self._take_answers(_PATIENCE_SECONDS)
+            while self._idle and (now := time.perf_counter()) < stop:
+                self._send(now)
 
-    async def run_open(self, seconds: float, rate: float) -> None:
+    def run_open(self, seconds: float, rate: float) -> None:
+        """Send callbacks when they are due, over whichever connection is idle."""
         self.began = time.perf_counter()
         total = int(seconds * rate)
-        while self.sent < total:
-            now = time.perf_counter()
-            while self.sent < total and (due := self.began + self.sent / rate) <= now:
+        while self.sent < total or self.sent > len(self.latencies):
+            while self._idle and self.sent < total and (due := self._due(rate)) <= time.perf_counter():
                 self._send(due)
-            await asyncio.sleep(0.001)
-        await self._wait_for_answers()
+            is_waiting_for_time = self._idle and self.sent < total
+            self._take_answers(
+                max(0.0, self._due(rate) - time.perf_counter()) if is_waiting_for_time else _PATIENCE_SECONDS
+            )
 
-    async def _wait_for_answers(self) -> None:
-        while self._under_way:
-            self._rests.clear()
-            await self._rests.wait()
-            if self._lost:
-                raise ConnectionError(f"the server closed {self._lost} connections")
+    def _due(self, rate: float) -> float:
+        return self.began + self.sent / rate
 
     def _send(self, due: float) -> None:
-        request = next(self._requests)
+        self._idle.popleft().ask(next(self._requests), due)
         self.sent += 1
-        self._under_way += 1
-        if self._idle:
-            self._idle.popleft().ask(request, due)
-        else:
-            self._waiting.append((request, due))
 
-    def _on_answer(self, connection: Connection, answer: bytes) -> None:
-        now = time.perf_counter()
-        self.latencies.append(now - connection.due)
-        self.bad += self._good not in answer
-        self._under_way -= 1
-        if self._waiting:
-            connection.ask(*self._waiting.popleft())
-            return
-        self._idle.append(connection)
-        if now < self._send_again_until:
-            self._send(now)
-        elif not self._under_way:
-            self._rests.set()
-
-    def _on_lost(self) -> None:
-        self._lost += 1
-        self._rests.set()
+    def _take_answers(self, seconds: float) -> None:
+        """Wait at most so long for answers."""
+        readable = self._poll.poll(seconds)
+        if not readable and seconds == _PATIENCE_SECONDS:
+            raise TimeoutError(f"no answer within {_PATIENCE_SECONDS} s")
+        for fileno, _ in readable:
+            connection = self._by_fileno[fileno]
+            answer = connection.receive()
+            if answer is not None:
+                self.latencies.append(time.perf_counter() - connection.due)
+                self.bad += self._good not in answer
+                self._idle.append(connection)
 
 
-async def generate(options: argparse.Namespace) -> dict[str, float]:
+def generate(options: argparse.Namespace) -> dict[str, float]:
     head = f" HTTP/1.1\r\nHost: {options.address}\r\n\r\n"
     count = int(options.seconds * (options.rate or _FASTEST)) + options.connections
     requests = [f"GET {callback_target(options.first + i)}{head}".encode() for i in range(count)]
     # What is collected here is waited for by everything that is measured.
     gc.disable()
-    load = Load(iter(requests), options.good.encode())
-    await load.connect(options.address, options.connections)
-    async with asyncio.timeout(options.seconds + _PATIENCE_SECONDS):
-        if options.rate is None:
-            await load.run_closed(options.seconds)
-        else:
-            await load.run_open(options.seconds, options.rate)
+    load = Load(options.address, options.connections, iter(requests), options.good.encode())
+    if options.rate is None:
+        load.run_closed(options.seconds)
+    else:
+        load.run_open(options.seconds, options.rate)
     took = time.perf_counter() - load.began
     latencies = sorted(load.latencies)
     return {
@@ -164,7 +150,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rate", type=float, help="callbacks a second; without it as fast as answers come")
-    json.dump(uvloop.run(generate(parser.parse_args())), sys.stdout)
+    json.dump(generate(parser.parse_args()), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,16 @@ from okgames.clock import Clock
 from okgames.database import Database, Tx, is_unavailable
 from okgames.events import EVENT_TYPES, Event
 from okgames.log import EventLog, LogUnavailable, Record
+from okgames.outbox import partition_of
 from okgames.service import Handler, Poisoned
 from okgames.telemetry import EVENTS_HANDLED, EVENTS_PARKED, EVENTS_PASSED_OVER, STEPS_FAILED
 
 _TRIES: Final = 3
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
+_ABREAST: Final = 2
+"""Transactions of a batch at a time: while the database works for one, the handler thinks about the other."""
+_WORTH_SPLITTING: Final = 64
 
 logger = structlog.get_logger()
 
@@ -48,8 +52,9 @@ class Consumer:
     """
     Bring one topic's events to a service's handler, each one once.
 
-    A batch is one transaction: the inbox rows, what the handler writes, and the events it appends, all or nothing.
-    A batch that fails is tried event by event; one that fails on its own is parked in `dead_letters`.
+    The inbox rows, what the handler writes, and the events it appends are one transaction, all or nothing. A small
+    batch is one; a large one is split, each key's events staying together. A transaction that fails is tried event by
+    event; an event that fails on its own is parked in `dead_letters`.
     """
 
     def __init__(
@@ -83,6 +88,21 @@ class Consumer:
             await self._progress.wait()
 
     async def _handle(self, records: Sequence[Record]) -> None:
+        if len(records) < _WORTH_SPLITTING:
+            await self._handle_part(records)
+            return
+        parts: list[list[Record]] = [[] for _ in range(_ABREAST)]
+        for record in records:
+            # By partition, because appending locks those of the keys.
+            parts[partition_of(record.key) % _ABREAST].append(record)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in parts:
+                    group.create_task(self._handle_part(part))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
+
+    async def _handle_part(self, records: Sequence[Record]) -> None:
         try:
             await self._apply(records)
         except Exception as error:

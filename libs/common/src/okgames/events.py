@@ -5,17 +5,17 @@ from typing import ClassVar, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-_NAMESPACE: Final = uuid.UUID("6c1f0a52-4f0b-5f0e-9d3e-0b6f6b1a3f6d")
-_NAMESPACE_BYTES: Final = _NAMESPACE.bytes
+_NAMESPACE_BYTES: Final = uuid.UUID("6c1f0a52-4f0b-5f0e-9d3e-0b6f6b1a3f6d").bytes
 
 
 def derive_id(*parts: object) -> uuid.UUID:
     """Return the id that these parts always give, in every process and on every machine."""
-    return uuid.uuid5(_NAMESPACE, "\x1f".join(map(str, parts)))
+    digest = hashlib.sha1(_NAMESPACE_BYTES + "\x1f".join(map(str, parts)).encode(), usedforsecurity=False).digest()
+    return uuid.UUID(bytes=digest[:16], version=5)
 
 
 def derive_id_text(*parts: str) -> str:
-    """Return the text of `derive_id`, which takes a third of its time."""
+    """Return the text of `derive_id`, which takes half of its time."""
     digest = hashlib.sha1(_NAMESPACE_BYTES + "\x1f".join(parts).encode(), usedforsecurity=False).hexdigest()
     variant = "89ab"[int(digest[16], 16) & 3]
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
