@@ -193,7 +193,7 @@ async def test_a_range_is_sent_again_in_order(game: Game, person: Person) -> Non
     ],
 )
 async def test_a_wrong_range_is_refused(person: Person, body: object) -> None:
-    assert "Wrong range" == (await person.post("/v1/deliveries/resend", body, status=400))["title"]
+    assert "Wrong body" == (await person.post("/v1/deliveries/resend", body, status=400))["title"]
 
 
 async def test_an_endpoint_is_shown_without_its_secret(game: Game, person: Person) -> None:

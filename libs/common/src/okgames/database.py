@@ -16,6 +16,8 @@ _UNAVAILABLE = (
     asyncpg.OperatorInterventionError,
     asyncpg.TransactionRollbackError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    # After a failover a connection may still lead to what is a replica now.
+    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InternalClientError,
 )
 
@@ -92,6 +94,6 @@ def session_settings(schema: str) -> dict[str, str]:
         "timezone": "UTC",
         # Compiling a plan costs more than any of our statements runs.
         "jit": "off",
-        # What a batch looks up is in memory or on an SSD; by default Postgres would read all of a middling table instead.
+        # What a batch looks up is in memory or on an SSD; by default Postgres would read a whole middling table.
         "random_page_cost": "1.1",
     }

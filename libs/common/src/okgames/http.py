@@ -1,16 +1,17 @@
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import orjson
 import structlog
 from aiohttp import web
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, TypeAdapter, ValidationError
 
 from okgames.database import is_unavailable
 
+Body = TypeVar("Body", bound=BaseModel)
 HttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _TIME: Final = TypeAdapter(AwareDatetime)
@@ -77,6 +78,15 @@ def query_time(request: web.Request, name: str) -> datetime | None:
     except ValidationError as error:
         example = "2026-03-02T10:00:00%2B03:00"
         raise Problem(400, "Wrong parameter", f"{name} must be an RFC 3339 time, such as {example}") from error
+
+
+async def read_body(request: web.Request, model: type[Body]) -> Body:
+    """Read a JSON body; raise a 400 Problem that names each field at fault."""
+    try:
+        return model.model_validate_json(await request.read())
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors()]
+        raise Problem(400, "Wrong body", "; ".join(faults)) from error
 
 
 async def not_found(request: web.Request) -> web.StreamResponse:

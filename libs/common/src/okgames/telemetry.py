@@ -24,6 +24,8 @@ def configure_logging(level: str, form: Literal["json", "console"]) -> None:
         if form == "json"
         else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     )
+    # With each request that is no HTTP aiohttp logs a traceback, so that anybody could fill the disk.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -4,7 +4,7 @@ from typing import Final
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from notifier.domain.delivery import DeliveryState
 from notifier.domain.endpoint import Endpoint, Pause, PauseReason, paused_event
@@ -14,7 +14,7 @@ from notifier.store.deliveries import find_deliveries, load_deliveries, resend_d
 from notifier.store.endpoints import load_endpoints, pause_endpoint, resume_endpoint
 from okgames.clock import Clock
 from okgames.database import Database, Tx
-from okgames.http import Problem, json_response, page, query_int
+from okgames.http import Problem, json_response, page, query_int, read_body
 from okgames.outbox import append
 from okgames.service import Route, Scope
 
@@ -95,10 +95,7 @@ class DeliveriesApi:
 
     async def resend_range(self, request: web.Request) -> web.Response:
         """Send all deliveries of a range again, each player's in their order; answer how many they are."""
-        try:
-            chosen = ResendRange.model_validate_json(await request.read()).selection()
-        except ValidationError as error:
-            raise Problem(400, "Wrong range", str(error)) from error
+        chosen = (await read_body(request, ResendRange)).selection()
         now = await self._clock.now()
         resent, position = 0, 0
         while True:
