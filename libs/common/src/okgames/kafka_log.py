@@ -16,7 +16,7 @@ from okgames.database import Database, is_unavailable
 from okgames.forwarder import GROUP as FORWARDER
 from okgames.kafka import KafkaAddress
 from okgames.log import Batch, LogUnavailable, Record
-from okgames.outbox import PARTITIONS
+from okgames.postgres_log import positions
 from okgames.telemetry import EVENTS_PASSED_OVER
 
 _POLL: Final = 0.5
@@ -227,24 +227,7 @@ class _Reader:
         return complete_until
 
     async def _table(self) -> dict[int, tuple[int, int]]:
-        """Return where the forwarder is in each of the table's partitions, and where it ends."""
-        rows = await self.connection.fetch(
-            """
-            select all_partitions.partition, coalesce(c.position, 0) as position, coalesce(head.position, 0) as head
-            from generate_series(0, $3::int - 1) as all_partitions (partition)
-            left join event_log.cursors as c
-                on c.topic = $2 and c.partition = all_partitions.partition and c.reader_group = $1
-            left join lateral (
-                select max(position) as position
-                from event_log.events
-                where topic = $2 and partition = all_partitions.partition
-            ) as head on true
-            """,
-            FORWARDER,
-            self.topic,
-            PARTITIONS,
-        )
-        return {row["partition"]: (row["position"], row["head"]) for row in rows}
+        return await positions(self.connection, FORWARDER, self.topic)
 
     async def _ends(self) -> dict[TopicPartition, int]:
         numbers = self.consumer.partitions_for_topic(self.kafka_topic) or ()

@@ -93,28 +93,12 @@ class _Reader:
         """Return until when the group is complete, given that this member's partitions are at `asked_at`."""
         if len(self.cursors) == PARTITIONS:
             return asked_at
-        rows = await self.connection.fetch(
-            """
-            select all_partitions.partition, coalesce(c.position, 0) as position, coalesce(head.position, 0) as head
-            from generate_series(0, $3::int - 1) as all_partitions (partition)
-            left join event_log.cursors as c
-                on c.topic = $2 and c.partition = all_partitions.partition and c.reader_group = $1
-            left join lateral (
-                select max(position) as position
-                from event_log.events
-                where topic = $2 and partition = all_partitions.partition
-            ) as head on true
-            """,
-            self.group,
-            self.topic,
-            PARTITIONS,
-        )
+        table = await positions(self.connection, self.group, self.topic)
         complete_until = None
-        reached = {row["partition"]: row["position"] for row in rows}
-        if self.heads is not None and all(reached[each] >= head for each, head in self.heads.positions.items()):
+        if self.heads is not None and all(table[each][0] >= head for each, head in self.heads.positions.items()):
             complete_until, self.heads = self.heads.time, None
         if self.heads is None:
-            self.heads = _Heads(asked_at, {row["partition"]: row["head"] for row in rows})
+            self.heads = _Heads(asked_at, {each: head for each, (_, head) in table.items()})
         return complete_until
 
     async def _take_partitions(self) -> None:
@@ -202,6 +186,29 @@ class _Reader:
     def _on_append(self, _connection: object, _pid: int, _channel: str, topic: object) -> None:
         if topic == self.topic:
             self.news.set()
+
+
+async def positions(
+    connection: "asyncpg.Connection[asyncpg.Record]", group: str, topic: str
+) -> dict[int, tuple[int, int]]:
+    """Return, for each partition of a topic's table, where a group is and where it ends."""
+    rows = await connection.fetch(
+        """
+        select all_partitions.partition, coalesce(c.position, 0) as position, coalesce(head.position, 0) as head
+        from generate_series(0, $3::int - 1) as all_partitions (partition)
+        left join event_log.cursors as c
+            on c.topic = $2 and c.partition = all_partitions.partition and c.reader_group = $1
+        left join lateral (
+            select max(position) as position
+            from event_log.events
+            where topic = $2 and partition = all_partitions.partition
+        ) as head on true
+        """,
+        group,
+        topic,
+        PARTITIONS,
+    )
+    return {row["partition"]: (row["position"], row["head"]) for row in rows}
 
 
 async def lags(
