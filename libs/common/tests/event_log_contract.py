@@ -144,7 +144,7 @@ async def many_writers_lose_nothing_and_keep_the_order_of_each_key(
 async def a_batch_that_is_not_done_comes_again_before_later_events(subject: Subject) -> None:
     await write(subject, payment("1", 1), payment("1", 2))
     async with subject.log.read("group", PaymentReceived.topic) as batches:
-        assert [1, 2] == numbers((await _first_with_records(batches)).records)
+        assert [1, 2] == numbers((await first_with_records(batches)).records)
     await write(subject, payment("1", 3))
     async with subject.log.read("group", PaymentReceived.topic) as batches:
         assert [1, 2, 3] == numbers(await take(subject, batches, 3))
@@ -242,7 +242,7 @@ async def a_group_is_not_complete_while_another_member_is_behind(subject: Subjec
     loop = asyncio.get_running_loop()
     async with subject.log.read("group", PaymentReceived.topic) as slow, asyncio.timeout(2 * subject.patience):
         await write(subject, *(payment(uid, 1) for uid in players))
-        held = await _first_with_records(slow)
+        held = await first_with_records(slow)
         written_at = loop.time()
         async with subject.log.read("group", PaymentReceived.topic) as quick:
             reading = asyncio.create_task(read_on())
@@ -303,7 +303,7 @@ async def _finished_or_waiting_for_a_lock(subject: Subject, task: asyncio.Task[N
     await wait_until(settled)
 
 
-async def _first_with_records(batches: AsyncIterator[Batch]) -> Batch:
+async def first_with_records(batches: AsyncIterator[Batch]) -> Batch:
     async for batch in batches:
         if batch.records:
             return batch

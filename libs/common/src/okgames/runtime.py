@@ -27,9 +27,10 @@ from okgames.migrations import migrate
 from okgames.postgres_log import PostgresLog, lags, prune
 from okgames.service import Job, Service
 from okgames.settings import Settings
-from okgames.topics import require_safe
+from okgames.topics import TopicsError, require_safe
 
 _HOUSEKEEPING: Final = timedelta(minutes=1)
+_TOPICS_TRIES: Final = 5
 
 logger = structlog.get_logger()
 
@@ -141,14 +142,20 @@ async def serve_forwarder(address: KafkaAddress, *, settings: Settings, keep_eve
 
 
 async def _topics_are_safe(address: KafkaAddress) -> None:
-    """Return when Kafka has answered that they are."""
+    """Return when Kafka has answered that they are; raise TopicsError if they still are not after a while."""
+    tries_left = _TOPICS_TRIES
     while True:
         try:
             await require_safe(address)
             return
         except LogUnavailable as error:
             logger.warning("kafka_unavailable", error=str(error))
-            await asyncio.sleep(1)
+        except TopicsError:
+            # They may just have been made, and not every broker knows them yet.
+            tries_left -= 1
+            if not tries_left:
+                raise
+        await asyncio.sleep(1)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any, Final
 import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from okgames.kafka import KafkaAddress
@@ -167,7 +167,8 @@ async def _create(admin: AIOKafkaAdminClient, address: KafkaAddress, plans: Mapp
         for name, plan in plans.items()
     ]
     answer = await admin.create_topics(wanted)
-    _raise_refusals([(topic, code, message) for topic, code, message in answer.topic_errors])
+    # Another one may be making them at the same time, or has, and not every broker has heard of it yet.
+    _raise_refusals([each for each in answer.topic_errors if for_code(each[1]) is not TopicAlreadyExistsError])
 
 
 async def _alter(admin: AIOKafkaAdminClient, address: KafkaAddress, settings: Mapping[str, Mapping[str, str]]) -> None:
