@@ -5,7 +5,7 @@ import itertools
 import os
 import socket
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +114,7 @@ class World:
     game: Game
     http: aiohttp.ClientSession
     callback_url: str
+    make_copy: Callable[..., Copy]
     turns: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -138,6 +139,14 @@ class World:
         """End the system as the kernel would when memory runs out."""
         await asyncio.gather(*(copy.kill() for copy in self.all_copies))
 
+    def another(self, service: str) -> Copy:
+        """Return one more copy of a service, which the test starts and ends."""
+        return self.make_copy(f"{service}-{next(self.turns)}", "run", service)
+
+    @property
+    def directory(self) -> Path:
+        return self.simulator.directory
+
     @property
     def simulator_url(self) -> str:
         return f"http://{self.simulator.environment['OKGAMES_SIMULATOR_HTTP']}"
@@ -156,6 +165,12 @@ class World:
     async def player(self, action: str, uid: str, product: str) -> Any:
         """Let a player purchase, subscribe or unsubscribe on OK."""
         return await self.sim(action, {"application_key": APPLICATION_KEY, "uid": uid, "product": product})
+
+    async def try_player(self, action: str, uid: str, product: str) -> None:
+        """As `player`; that it cannot be done just now is a part of life."""
+        body = {"application_key": APPLICATION_KEY, "uid": uid, "product": product}
+        async with self.http.post(f"{self.simulator_url}/sim/{action}", json=body) as response:
+            assert response.status in {200, 409}, await response.text()
 
     async def advance(self, time: str) -> None:
         await self.sim("clock", {"advance": time})
@@ -255,7 +270,7 @@ class _Company:
     @asynccontextmanager
     async def world(self, copies: Mapping[str, Sequence[Copy]], callback_url: str) -> AsyncIterator[World]:
         simulator = self.copy("simulator", "simulator", "--callback-url", callback_url)
-        one = World(copies, simulator, self.game, self.http, callback_url)
+        one = World(copies, simulator, self.game, self.http, callback_url, self.copy)
         try:
             await one.start()
             await one.start_simulator()
