@@ -12,6 +12,7 @@ from okgames.events import Event, PlayerEvent, Topic, derive_id
 from okgames.outbox import append
 from okgames.postgres_log import PostgresLog
 from okgames.service import Handler, Poisoned
+from okgames.telemetry import EVENTS_PASSED_OVER
 from okgames.testing import wait_until
 
 
@@ -127,15 +128,17 @@ async def test_what_the_domain_calls_poisoned_is_parked_without_another_try(data
     assert 2 == tries
 
 
-async def test_types_that_this_version_does_not_know_are_passed_over(database: Database) -> None:
+async def test_types_that_this_version_does_not_know_are_counted_and_passed_over(database: Database) -> None:
     class FutureEvent(PlayerEvent):
         topic = Topic.PAYMENTS
 
     future = FutureEvent(id=derive_id("f"), occurred_at=payment("1", 1).occurred_at, application_key="KEY", uid="1")
+    before = EVENTS_PASSED_OVER.labels("FutureEvent")._value.get()
     await write(database, future, payment("1", 1))
     async with consuming(database, keep):
         await wait_until(lambda: _is(seen_numbers(database), ["1"]))
     assert [] == await rows_of(database, "dead_letters")()
+    assert 1 == EVENTS_PASSED_OVER.labels("FutureEvent")._value.get() - before
 
 
 async def test_an_event_that_cannot_be_decoded_is_parked(database: Database) -> None:

@@ -23,6 +23,7 @@ def routes(services: Sequence[Service]) -> list[Route]:
 
 
 async def _list(services: Sequence[Service], request: web.Request) -> web.Response:
+    """Answer with what these services have parked."""
     limit = query_int(request, "limit", default=100, minimum=1, maximum=1000)
     after = request.query.get("after", "")
     items: list[dict[str, object]] = []
@@ -47,6 +48,7 @@ async def _list(services: Sequence[Service], request: web.Request) -> web.Respon
 
 
 async def _show(services: Sequence[Service], request: web.Request) -> web.Response:
+    """Answer with one dead letter, its event and the error."""
     service, event_id = _locate(services, request.match_info["id"])
     async with service.database.connection() as connection:
         row = await connection.fetchrow("select * from dead_letters where id = $1", event_id)
@@ -56,6 +58,7 @@ async def _show(services: Sequence[Service], request: web.Request) -> web.Respon
 
 
 async def _retry(services: Sequence[Service], request: web.Request) -> web.Response:
+    """Hand a parked event to its handler again; where that fails, nothing has changed."""
     service, event_id = _locate(services, request.match_info["id"])
     async with service.database.transaction() as tx:
         row = await tx.fetchrow("delete from dead_letters where id = $1 returning *", event_id)

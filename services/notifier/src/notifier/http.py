@@ -137,6 +137,7 @@ class EndpointsApi:
         return page([self._item(each) for each in shown], None)
 
     async def show(self, request: web.Request) -> web.Response:
+        """Answer with one endpoint."""
         async with self._database.connection() as connection:
             return json_response(self._item(await self._load(connection, _path_id(request))))
 
