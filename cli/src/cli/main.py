@@ -58,7 +58,11 @@ def up(
 
 
 @app.command()
-def run(service: Annotated[ServiceName, typer.Argument(metavar="SERVICE", help=", ".join(ServiceName))]) -> None:
+def run(
+    service: Annotated[
+        ServiceName, typer.Argument(metavar="SERVICE", help=", ".join(ServiceName), envvar="OKGAMES_SERVICE")
+    ],
+) -> None:
     """
     Run one service until Ctrl-C, to have one process for each.
 
