@@ -1,14 +1,17 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test soak up lint bench lock
+.PHONY: help setup demo test soak up lint lint-deploy docs bench lock
 
 PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := libs/common services/callback-gateway services/notifier services/subscription-ledger simulator cli
 SET_UP := .venv/set-up
+CHECKS := .venv/checks
+# The oldest and the newest that the chart is for.
+KUBERNETES := 1.29.0 1.37.0
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(SET_UP) ## prepare .venv (every other target does so by itself)
 
@@ -26,11 +29,22 @@ up: $(SET_UP) ## run all services and the simulator with okgames.example.toml un
 		OKGAMES_OK_API=$${OKGAMES_OK_API:-http://$${OKGAMES_SIMULATOR_HTTP:-127.0.0.1:8090}} \
 		$(BIN)/okgames up --simulator
 
-lint: $(SET_UP) ## check style, types and who imports whom
+lint: $(SET_UP) lint-deploy ## check style, types, who imports whom, and what lint-deploy does
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+lint-deploy: $(CHECKS)/set-up ## check the image, docker-compose.yml, the chart and asyncapi.yaml by the tools that will read them
+	@$(CHECKS)/bin/hadolint deploy/docker/Dockerfile
+	@$(CHECKS)/bin/compose-spec docker-compose.yml >/dev/null
+	@$(CHECKS)/bin/caddy validate --adapter caddyfile --config deploy/docker/Caddyfile >$(CHECKS)/caddy.log 2>&1 || { \
+		cat $(CHECKS)/caddy.log >&2; exit 1; }
+	@CHECKS=$(CHECKS) KUBERNETES="$(KUBERNETES)" deploy/checks/chart
+	@NODE_PATH=$(CHECKS)/node_modules $(CHECKS)/bin/node deploy/checks/asyncapi.cjs docs/asyncapi.yaml
+
+docs: $(SET_UP) ## write docs/asyncapi.yaml, docs/openapi.yaml and docs/schemas anew from the code
+	@$(BIN)/python docs/generate.py
 
 bench: $(SET_UP) ## measure side by side with the usual ways and write bench/RESULTS.md
 	@$(BIN)/python bench
@@ -52,4 +66,13 @@ $(SET_UP): requirements.lock pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	@touch $@
+
+# The tools come from the registries of Python, Go and npm, each file of them under a hash that stands in deploy/checks.
+# What builds them is removed again, and nothing is written outside of .venv.
+$(CHECKS)/set-up: $(addprefix deploy/checks/,requirements.lock go.mod go.sum keda/go.sum package-lock.json build) | $(SET_UP)
+	@echo 'Building the tools that check deploy/ (about three minutes the first time)' >&2
+	@$(PYTHON) -m venv --clear $(CHECKS)
+	@$(CHECKS)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r deploy/checks/requirements.lock
+	@CHECKS=$(CURDIR)/$(CHECKS) PYTHON=$(CURDIR)/$(BIN)/python KUBERNETES="$(KUBERNETES)" deploy/checks/build
 	@touch $@
