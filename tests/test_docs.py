@@ -11,13 +11,18 @@ from okgames.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("services/*/README.md")]
+DOCS = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/**/*.md"),
+    *ROOT.glob("services/*/README.md"),
+    *ROOT.glob("deploy/**/README.md"),
+]
 
 
 def commands(*files: Path) -> list[str]:
     """Return the lines of all shell blocks, without the variables set in front."""
     blocks = [block for file in files for block in re.findall(r"```sh\n(.*?)```", file.read_text(), re.DOTALL)]
-    lines = {re.sub(r"^(\w+=\S+ )+", "", line) for block in blocks for line in block.splitlines() if line}
+    lines = {re.sub(r"^(\w+=\S+ )+", "", line.strip()) for block in blocks for line in block.splitlines()} - {""}
     return sorted(lines)
 
 
@@ -35,6 +40,12 @@ def test_command_of_the_docs_exists(command: str) -> None:
     match program:
         case "make":
             assert set(arguments) <= make_targets()
+        case "docker":
+            assert "compose" == arguments[0]
+            assert [] == [name for name in arguments if "/" in name and not (ROOT / name).exists()]
+            if "exec" in arguments:
+                assert arguments[2] in (ROOT / "docker-compose.yml").read_text()
+                test_command_of_the_docs_exists(f".venv/bin/{' '.join(arguments[3:])}")
         case ".venv/bin/okgames":
             # With --help at its end the command does nothing but complain of what it does not know.
             result = subprocess.run(
