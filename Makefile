@@ -7,7 +7,7 @@ BIN := .venv/bin
 PACKAGES := libs/common services/callback-gateway services/notifier services/subscription-ledger simulator cli
 SET_UP := .venv/set-up
 CHECKS := .venv/checks
-# The oldest and the newest that the chart is for.
+# The oldest and the newest that the chart is for; the schemas of others come after `rm -r .venv/checks`.
 KUBERNETES := 1.29.0 1.37.0
 
 help: ## show this list
@@ -74,5 +74,8 @@ $(CHECKS)/set-up: $(addprefix deploy/checks/,requirements.lock go.mod go.sum ked
 	@echo 'Building the tools that check deploy/ (about three minutes the first time)' >&2
 	@$(PYTHON) -m venv --clear $(CHECKS)
 	@$(CHECKS)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r deploy/checks/requirements.lock
-	@CHECKS=$(CURDIR)/$(CHECKS) PYTHON=$(CURDIR)/$(BIN)/python KUBERNETES="$(KUBERNETES)" deploy/checks/build
+	@CHECKS=$(CURDIR)/$(CHECKS) PYTHON=$(CURDIR)/$(BIN)/python KUBERNETES="$(KUBERNETES)" \
+		deploy/checks/build >$(CHECKS)/build.log 2>&1 || { \
+		tail -n 5 $(CHECKS)/build.log >&2; \
+		echo 'These tools come from the registries of Go and npm: $(CHECKS)/build.log says what could not be had' >&2; exit 1; }
 	@touch $@

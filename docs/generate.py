@@ -20,6 +20,7 @@ from okgames import dead_letters
 from okgames.clock import SystemClock
 from okgames.config import load_config
 from okgames.events import EVENT_TYPES, Event, Topic
+from okgames.kafka import KafkaAddress
 from okgames.ok_protocol import AnswerFormat, reply
 from okgames.service import Route, Service
 from okgames.settings import Settings
@@ -60,8 +61,11 @@ def event_schema(event: type[Event]) -> Document:
 def asyncapi(services: Sequence[Service]) -> Document:
     """Describe the topics, who puts events there and who reads them."""
     topics = [topic for topic in Topic if any(event.topic is topic for event in EVENT_TYPES.values())]
+    kafka = KafkaAddress(servers=())
     operations = {f"forward-{channel(topic)}": operation("send", topic, "forwarder", None) for topic in topics} | {
-        f"{service.name}-reads-{channel(topic)}": operation("receive", topic, service.name, f"{service.name}.{topic}")
+        f"{service.name}-reads-{channel(topic)}": operation(
+            "receive", topic, service.name, kafka.group(service.name, topic)
+        )
         for service in services
         for topic in service.handlers
     }

@@ -19,6 +19,7 @@ from cli.processes import BUILDS
 from notifier.domain.delivery import Delivered
 from okgames.clock import SystemClock
 from okgames.config import load_config
+from okgames.kafka import KafkaAddress
 from okgames.service import Service
 from okgames.settings import Settings
 
@@ -107,6 +108,8 @@ def test_dockerignore_lets_through_what_the_image_is_built_from_and_nothing_else
 
 
 def test_containers_run_as_nobody_in_particular_and_write_nothing() -> None:
+    # yoyo asks for the name of the user who migrates, and a number without one has none.
+    assert "USER=okgames" in DOCKERFILE
     assert "10001:10001" == re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)[-1]
     assert [] == [name for name, each in OURS.items() if not each["read_only"] or each["cap_drop"] != ["ALL"]]
     for line in ("runAsNonRoot: true", "runAsUser: 10001", "readOnlyRootFilesystem: true", "drop: [ALL]"):
@@ -163,8 +166,8 @@ def test_requests_reach_the_service_that_answers_them(service: Service) -> None:
 def test_the_chart_measures_the_lag_of_the_topics_that_a_service_reads(service: Service) -> None:
     assert {str(topic) for topic in service.handlers} == set(CHART[service.name].get("reads", ()))
     assert bool(service.handlers) == ("lagScaling" in CHART[service.name])
-    # As in KafkaAddress.group.
-    assert "consumerGroup: {{ $name }}.{{ $topic }}" in TEMPLATES["scaling.yaml"]
+    group = KafkaAddress(servers=()).group("{{ $name }}", "{{ $topic }}")
+    assert f"consumerGroup: {group}\n" in TEMPLATES["scaling.yaml"]
 
 
 def test_prometheus_asks_every_service() -> None:
