@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
@@ -27,6 +27,7 @@ from okgames.settings import Settings
 from okgames.topics import load_plans
 
 Document: TypeAlias = dict[str, Any]
+References: TypeAlias = Mapping[type[BaseModel], Document]
 
 ROOT: Final = Path(__file__).parents[1]
 COMPONENT: Final = "#/components/schemas/{model}"
@@ -55,7 +56,7 @@ def all_services() -> list[Service]:
 def event_schema(event: type[Event]) -> Document:
     """Return what an event's data is, and its topic, on which readers rely as much."""
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema", "x-topic": str(event.topic)}
-    return dialect | without_titles(event.model_json_schema())
+    return {**dialect, **without_titles(event.model_json_schema())}
 
 
 def asyncapi(services: Sequence[Service]) -> Document:
@@ -79,7 +80,7 @@ def asyncapi(services: Sequence[Service]) -> Document:
         "operations": operations,
         "components": {
             "messages": {name: message(name, event) for name, event in EVENT_TYPES.items()},
-            "schemas": component_schemas(list(EVENT_TYPES.values())),
+            "schemas": component_schemas(list(EVENT_TYPES.values()))[1],
         },
     }
 
@@ -143,16 +144,14 @@ def openapi(services: Sequence[Service]) -> Document:
     """Describe the routes that services declare, and those that every service has."""
     described = [(service.name, route) for service in services for route in service.routes]
     described += [("every service", route) for route in dead_letters.routes(services)]
+    bodies = [body for _, route in described if (body := body_of(route)) is not None]
+    references, schemas = component_schemas(list(dict.fromkeys(bodies)))
     paths: Document = {}
-    bodies: dict[str, type[BaseModel]] = {}
     for tag, route in described:
-        body = body_of(route)
-        if body is not None:
-            bodies[body.__name__] = body
-        paths.setdefault(route.path, {})[route.method.lower()] = http_operation(tag, route, body)
-    problem = {"type": "object", "required": ["type", "status", "title", "detail"]}
+        paths.setdefault(route.path, {})[route.method.lower()] = http_operation(tag, route, references)
+    problem: Document = {"type": "object", "required": ["type", "status", "title", "detail"]}
     problem["properties"] = {"type": text(), "status": {"type": "integer"}, "title": text(), "detail": text()}
-    page = {"type": "object", "required": ["items", "next"]}
+    page: Document = {"type": "object", "required": ["items", "next"]}
     page["properties"] = {"items": {"type": "array", "items": {"type": "object"}}, "next": {"type": ["string", "null"]}}
     return {
         "openapi": "3.1.0",
@@ -162,12 +161,12 @@ def openapi(services: Sequence[Service]) -> Document:
         "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": {"Problem": problem, "Page": page} | component_schemas(list(bodies.values())),
+            "schemas": {"Problem": problem, "Page": page} | schemas,
         },
     }
 
 
-def http_operation(tag: str, route: Route, body: type[BaseModel] | None) -> Document:
+def http_operation(tag: str, route: Route, references: References) -> Document:
     function = function_of(route)
     described: Document = {
         "tags": [tag],
@@ -175,8 +174,9 @@ def http_operation(tag: str, route: Route, body: type[BaseModel] | None) -> Docu
         "summary": first_sentence(function.__doc__),
         "parameters": [*path_parameters(route.path), *query_parameters(function)],
     }
+    body = body_of(route)
     if body is not None:
-        content = {"application/json": {"schema": {"$ref": COMPONENT.format(model=body.__name__)}}}
+        content = {"application/json": {"schema": references[body]}}
         described["requestBody"] = {"required": True, "content": content}
     if route.scope is None:
         # OK's callback, which its own page describes; whatever becomes of it, the status is 200.
@@ -188,10 +188,16 @@ def http_operation(tag: str, route: Route, body: type[BaseModel] | None) -> Docu
     return described | {
         "security": [{"token": [str(route.scope)]}],
         "responses": {
-            "200": {"description": "Done.", "content": {"application/json": {"schema": schema}}},
+            "200": {"description": "Done.", "content": {media_type(function): {"schema": schema}}},
             "default": {"description": "Why it was not done.", "content": problem},
         },
     }
+
+
+def media_type(function: Any) -> str:
+    keywords = [keyword for call in calls_in(function) for keyword in call.keywords]
+    types = [each.value for each in keywords if each.arg == "content_type"]
+    return str(types[0].value) if types and isinstance(types[0], ast.Constant) else "application/json"
 
 
 def path_parameters(path: str) -> list[Document]:
@@ -233,10 +239,16 @@ def bounds(keywords: Sequence[ast.keyword], function: Any) -> Document:
 def body_of(route: Route) -> type[BaseModel] | None:
     function = function_of(route)
     for call in calls_in(function):
-        match call.func:
-            case ast.Attribute(value=ast.Name(id=name), attr="model_validate_json"):
-                model: type[BaseModel] = function.__globals__[name]
-                return model
+        match call:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="model_validate_json")):
+                pass
+            case ast.Call(args=[ast.Name(id="request"), ast.Name(id=name)]):
+                pass
+            case _:
+                continue
+        model = function.__globals__.get(name)
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            return model
     return None
 
 
@@ -253,10 +265,13 @@ def tree_of(function: Any) -> ast.Module:
     return ast.parse(textwrap.dedent(inspect.getsource(function)))
 
 
-def component_schemas(models: Sequence[type[BaseModel]]) -> Document:
-    _, document = models_json_schema([(model, "validation") for model in models], ref_template=COMPONENT)
+def component_schemas(models: Sequence[type[BaseModel]]) -> tuple[References, Document]:
+    references, document = models_json_schema([(model, "validation") for model in models], ref_template=COMPONENT)
     schemas: Document = document.get("$defs", {})
-    return {name: without_titles(schemas[name]) for name in sorted(schemas)}
+    return (
+        {model: references[model, "validation"] for model in models},
+        {name: without_titles(schemas[name]) for name in sorted(schemas)},
+    )
 
 
 def without_titles(schema: Any) -> Any:
