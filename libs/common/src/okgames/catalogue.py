@@ -119,6 +119,7 @@ WebhookFilter = Literal[
 ]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
 WholeNumber = Annotated[int, Field(strict=True)]
+Prize = Annotated[WholeNumber, Field(ge=1, le=1_000_000)]
 Flag = Annotated[bool, Field(strict=True)]
 Time = Annotated[AwareDatetime, Field(strict=True)]
 
@@ -216,6 +217,21 @@ class Endpoint(_Table):
     allow_private: Flag = False
 
 
+class Promotions(_Table):
+    """
+    How an application's promotions run; the prizes are in OKs, one for each winner.
+
+    `margin` is how long the draw waits after the window for payments that OK tells late, and `request_lead` how long
+    before the promotion OK wants the request. `offers_per_month` is how many OK approved, None where nobody said.
+    """
+
+    prizes: Annotated[tuple[Prize, ...], Field(min_length=1, max_length=10)] = (1000,)
+    draw: Literal["confirmed", "automatic"] = "confirmed"
+    margin: Duration = timedelta(minutes=15)
+    request_lead: PositiveDuration = timedelta(days=3)
+    offers_per_month: Annotated[WholeNumber, Field(ge=0, le=31)] | None = None
+
+
 class App(_Table):
     name: Name
     application_id: Number
@@ -229,6 +245,7 @@ class App(_Table):
     answers: Literal["xml", "json"] = "xml"
     endpoints: tuple[Endpoint, ...] = ()
     products: tuple[Product, ...] = ()
+    promotions: Promotions = Promotions()
 
     @model_validator(mode="after")
     def _has_no_doubles(self) -> Self:

@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from okgames.catalogue import App, Config, Endpoint, Plan, Price, Product, Reward
+from okgames.catalogue import App, Config, Endpoint, Plan, Price, Product, Promotions, Reward
 from okgames.toml_lines import Key, line_of, lines_of_keys
 
 _SECRETS: Final = {"secret_keys": "secret_key", "secrets": "secret", "access_tokens": "access_token"}
@@ -18,6 +18,7 @@ _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "prices": Price,
     "subscription": Plan,
     "reward": Reward,
+    "promotions": Promotions,
 }
 _MESSAGES: Final = {
     "missing": "is missing",
