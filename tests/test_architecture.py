@@ -63,6 +63,7 @@ def test_contract_is_kept(tree: Path, contract: str) -> None:
         ("pure", "notifier/domain/__init__.py", "from socket import getaddrinfo"),
         ("pure", "subscription_ledger/domain/__init__.py", "from okgames.database import Tx"),
         ("pure", "okgames/events/base.py", "import random"),
+        ("pure", "okgames/ok_answer.py", "import asyncio"),
         ("pure", "okgames/retry.py", "from time import monotonic"),
         ("pure", "okgames/ok_protocol.py", "import aiohttp"),
         ("mode", "callback_gateway/store.py", "from okgames.log import EventLog"),
