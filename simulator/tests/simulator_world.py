@@ -23,6 +23,8 @@ from simulator.service import serve
 
 APPLICATION_KEY: Final = "CBTESTKEYABABABABA"
 SECRET: Final = "0123456789ABCDEF01234567"
+GROUP_ID: Final = "70000000000001"
+TOKEN: Final = "tkn-TEST-ACCESS-TOKEN"
 START: Final = datetime(2026, 3, 2, 7, 0, tzinfo=UTC)
 DAY: Final = timedelta(days=1)
 
@@ -34,6 +36,8 @@ CONFIG: Final = Config.model_validate(
                 "application_id": "1234567890",
                 "application_key": APPLICATION_KEY,
                 "secret_keys": [SECRET],
+                "group_id": GROUP_ID,
+                "access_tokens": [TOKEN],
                 "products": [
                     {"code": "gold_100", "name": "A bag of gold", "price": 50},
                     {"code": "gold_500", "name": "A chest of gold", "price": 200},
@@ -137,6 +141,7 @@ async def hanging(_call: Call) -> web.Response:
 class Simulator:
     game: Game
     http: aiohttp.ClientSession
+    url: str
 
     async def post(self, route: str, body: Mapping[str, Any], *, status: int = 200) -> Any:
         async with self.http.post(f"/sim/{route}", json=body) as response:
@@ -196,7 +201,7 @@ async def simulating(
         serve(settings, CONFIG, callback_url or game.url, clock, policy=policy, seed=seed),
         aiohttp.ClientSession(f"http://{address}", timeout=aiohttp.ClientTimeout(30)) as http,
     ):
-        yield Simulator(game, http)
+        yield Simulator(game, http, f"http://{address}")
 
 
 @asynccontextmanager

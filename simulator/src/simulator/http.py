@@ -6,6 +6,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from okgames.catalogue import Duration
 from okgames.http import HttpHandler, Problem, json_response, not_found, with_problems
+from simulator.api import Api
+from simulator.domain.api_books import ApiBooks
 from simulator.domain.books import Notice
 from simulator.domain.callbacks import Player
 from simulator.domain.faults import FaultMix
@@ -31,6 +33,11 @@ class PlayerAction(_Body):
         return Player(self.application_key, self.uid)
 
 
+class TopUp(_Body):
+    application_key: Annotated[str, Field(min_length=1, max_length=64)]
+    oks: Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
+
+
 class ClockMove(_Body):
     advance: Duration | None = None
     to: AwareDatetime | Literal["next"] | None = None
@@ -42,8 +49,8 @@ class ClockMove(_Body):
         return self
 
 
-def application(platform: Platform, stepper: Stepper, pace: Pace) -> web.Application:
-    """Return the simulator's own API, which stands beside what OK offers to games."""
+def application(platform: Platform, stepper: Stepper, pace: Pace, api: Api, api_books: ApiBooks) -> web.Application:
+    """Return the simulator's own API beside what OK offers to games."""
 
     async def act(request: web.Request, deed: Callable[[Player, str], Awaitable[Notice]]) -> web.Response:
         action = await _body(request, PlayerAction)
@@ -91,7 +98,11 @@ def application(platform: Platform, stepper: Stepper, pace: Pace) -> web.Applica
         return json_response(platform.mischief.mix.model_dump(mode="json"))
 
     async def show_books(_request: web.Request) -> web.Response:
-        return json_response(books_page(platform.books))
+        return json_response(books_page(platform.books, api_books))
+
+    async def top_up(request: web.Request) -> web.Response:
+        wanted = await _body(request, TopUp)
+        return json_response(api_books.top_up(wanted.application_key, wanted.oks))
 
     app = web.Application()
     routes: list[tuple[str, str, HttpHandler]] = [
@@ -103,6 +114,8 @@ def application(platform: Platform, stepper: Stepper, pace: Pace) -> web.Applica
         ("POST", "/sim/faults", set_faults),
         ("GET", "/sim/faults", show_faults),
         ("GET", "/sim/books", show_books),
+        ("POST", "/sim/cashback", top_up),
+        *api.routes(),
     ]
     for method, path, handler in routes:
         app.router.add_route(method, path, with_problems(handler))

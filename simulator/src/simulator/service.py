@@ -8,8 +8,11 @@ from aiohttp import web
 from okgames.catalogue import Config
 from okgames.clock import Clock
 from okgames.settings import Settings
+from simulator.api import Api
 from simulator.caller import caller
 from simulator.chance import Chance
+from simulator.domain.api_books import ApiBooks
+from simulator.domain.api_methods import ApiMethods
 from simulator.domain.attempts import Policy
 from simulator.domain.books import Books
 from simulator.domain.faults import FaultMix, Mischief
@@ -40,7 +43,7 @@ async def serve(
     """
     policy = policy or Policy()
     pace = Pace(clock)
-    books = Books()
+    books, api_books = Books(), ApiBooks()
     mischief = Mischief(FaultMix())
     async with AsyncExitStack() as stack:
         calls = await stack.enter_async_context(caller(callback_url, policy.timeout))
@@ -49,7 +52,9 @@ async def serve(
         stepper = Stepper(platform, pace)
         async with asyncio.TaskGroup() as group:
             following = group.create_task(stepper.follow())
-            runner = web.AppRunner(application(platform, stepper, pace), access_log=None, handle_signals=False)
+            api = Api(config, pace, mischief, ApiMethods(mischief, books, api_books), Chance(seed, "api"))
+            routes = application(platform, stepper, pace, api, api_books)
+            runner = web.AppRunner(routes, access_log=None, handle_signals=False)
             await runner.setup()
             try:
                 address = settings.simulator_http

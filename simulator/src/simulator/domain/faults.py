@@ -20,6 +20,15 @@ class Fault(StrEnum):
     REFUNDS = "refunds"
     CARD_CHARGES = "card_charges"
     UNPAID_RENEWALS = "unpaid_renewals"
+    CASHBACK_NO_MONEY = "cashback_no_money"
+    CASHBACK_NO_PAYERS = "cashback_no_payers"
+    CASHBACK_LOST_ANSWERS = "cashback_lost_answers"
+    CASHBACK_SLOW = "cashback_slow"
+    CASHBACK_MALFORMED = "cashback_malformed"
+    POST_LOST_ANSWERS = "post_lost_answers"
+    NOTIFICATION_LOST_ANSWERS = "notification_lost_answers"
+    API_ERRORS = "api_errors"
+    CLOSED_PROFILES = "closed_profiles"
 
 
 class _Frozen(BaseModel):
@@ -39,7 +48,8 @@ class FaultMix(_Frozen):
     """
     Say how often each fault happens: a probability from 0 to 1, or `{"next": n}`.
 
-    Lost answers and slow calls are drawn for each attempt, all others once for each callback.
+    Lost answers and slow calls are drawn for each attempt, what concerns OK's API for each call of it, all others once
+    for each callback. `no_group_right` and `expired_token` hold until they are changed.
     """
 
     lost_answers: Rate = 0.0
@@ -54,6 +64,17 @@ class FaultMix(_Frozen):
     refunds: Rate = 0.0
     card_charges: Rate = 0.0
     unpaid_renewals: Rate = 0.0
+    cashback_no_money: Rate = 0.0
+    cashback_no_payers: Rate = 0.0
+    cashback_lost_answers: Rate = 0.0
+    cashback_slow: Rate = 0.0
+    cashback_malformed: Rate = 0.0
+    post_lost_answers: Rate = 0.0
+    notification_lost_answers: Rate = 0.0
+    api_errors: Rate = 0.0
+    closed_profiles: Rate = 0.0
+    no_group_right: bool = False
+    expired_token: bool = False
 
     def draw(self, fault: Fault, chance: Chance) -> tuple[bool, "FaultMix"]:
         """Tell whether a fault happens now, and return the mix that holds from then on."""

@@ -6,6 +6,15 @@ from itertools import groupby
 from typing import Literal
 
 from okgames.ok_protocol import CallbackAction
+from simulator.domain.api_books import (
+    Account,
+    ApiBooks,
+    CashbackCall,
+    Mailing,
+    Post,
+    SimpleNotification,
+    Winner,
+)
 from simulator.domain.attempts import Outcome
 from simulator.domain.books import Books, ExtraCalls, Notice, NoticeStatus, Purse
 from simulator.domain.callbacks import Change
@@ -90,9 +99,15 @@ class BooksPage:
     attempts: int
     attempts_failed: int
     extra_calls: ExtraCalls
+    cashback_accounts: tuple[Account, ...]
+    cashback_calls: tuple[CashbackCall, ...]
+    winners: tuple[Winner, ...]
+    posts: tuple[Post, ...]
+    notifications: tuple[Mailing, ...]
+    simple_notifications: tuple[SimpleNotification, ...]
 
 
-def books_page(books: Books) -> BooksPage:
+def books_page(books: Books, api_books: ApiBooks) -> BooksPage:
     """Show everything in the books, by player and product where that is not the order of time."""
     attempts = [attempt for notice in books.notices for attempt in notice.attempts]
     ordered = sorted(books.notices, key=_key)
@@ -108,6 +123,12 @@ def books_page(books: Books) -> BooksPage:
         attempts=len(attempts),
         attempts_failed=sum(attempt.outcome is not Outcome.ACCEPTED for attempt in attempts),
         extra_calls=books.extra_calls,
+        cashback_accounts=tuple(api_books.accounts.values()),
+        cashback_calls=tuple(api_books.cashback_calls),
+        winners=tuple(api_books.winners),
+        posts=tuple(api_books.posts),
+        notifications=tuple(api_books.mailings),
+        simple_notifications=tuple(api_books.simple_notifications),
     )
 
 
