@@ -3,7 +3,14 @@
 from typing import Final
 
 from okgames.events.base import Event, PlayerEvent, Topic, derive_id, derive_id_text
-from okgames.events.deliveries import EndpointPaused, WebhookDelivered, WebhookExhausted
+from okgames.events.deliveries import (
+    EndpointPaused,
+    GroupPostDrafted,
+    GroupPostPublished,
+    NotificationSent,
+    WebhookDelivered,
+    WebhookExhausted,
+)
 from okgames.events.entitlements import (
     Entitlement,
     EntitlementChanged,
@@ -67,13 +74,16 @@ __all__ = [
     "EntitlementRevoked",
     "EntitlementState",
     "Event",
+    "GroupPostDrafted",
     "GroupPostDue",
+    "GroupPostPublished",
     "IssueCreated",
     "IssueStatusChanged",
     "JiraAttachmentDue",
     "JiraEvent",
     "JiraRequestDue",
     "NotificationDue",
+    "NotificationSent",
     "PaymentReceived",
     "PlayerEvent",
     "PrizeFundConfirmed",
@@ -126,6 +136,9 @@ _EVENTS: Final = (
     WebhookDelivered,
     WebhookExhausted,
     EndpointPaused,
+    GroupPostPublished,
+    GroupPostDrafted,
+    NotificationSent,
     IssueCreated,
     IssueStatusChanged,
     CommentAdded,

@@ -1,6 +1,7 @@
 import uuid
 
 from okgames.events.base import Event, PlayerEvent, Topic
+from okgames.events.promotions import Audience, PromotionPost
 
 
 class WebhookDelivered(PlayerEvent):
@@ -41,3 +42,39 @@ class EndpointPaused(Event):
     @property
     def key(self) -> str:
         return f"{self.application_key}:{self.endpoint_id}"
+
+
+class PromotionDelivery(Event):
+    """State what became of something that was due for a promotion."""
+
+    topic = Topic.DELIVERIES
+
+    promotion_id: uuid.UUID
+
+    @property
+    def key(self) -> str:
+        return f"{self.application_key}:{self.promotion_id}"
+
+
+class GroupPostPublished(PromotionDelivery):
+    """A post stands in the game's group, at `link`; `by` is the person who said so, None where OK's API did."""
+
+    post: PromotionPost
+    text: str
+    link: str
+    by: str | None
+
+
+class GroupPostDrafted(PromotionDelivery):
+    """A post has its text, and waits for a person to publish it or to let it be published."""
+
+    post: PromotionPost
+    text: str
+
+
+class NotificationSent(PromotionDelivery):
+    """OK took a notification; `notification_id` is the id by which it can be stopped."""
+
+    audience: Audience
+    text: str
+    notification_id: str
