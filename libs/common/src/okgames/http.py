@@ -1,6 +1,7 @@
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -20,16 +21,29 @@ logger = structlog.get_logger()
 
 
 class Problem(Exception):
-    """Answer a request with an RFC 9457 problem document; `detail` is for the caller's eyes."""
+    """
+    Answer a request with an RFC 9457 problem document.
 
-    def __init__(self, status: int, title: str, detail: str = "") -> None:
+    `detail` is for the caller's eyes, `members` for programs that want to know more.
+    """
+
+    def __init__(
+        self, status: int, title: str, detail: str = "", members: Mapping[str, object] = MappingProxyType({})
+    ) -> None:
         super().__init__(title, detail)
         self.status = status
         self.title = title
         self.detail = detail
+        self.members = members
 
     def response(self) -> web.Response:
-        document = {"type": "about:blank", "status": self.status, "title": self.title, "detail": self.detail}
+        document = {
+            "type": "about:blank",
+            "status": self.status,
+            "title": self.title,
+            "detail": self.detail,
+            **self.members,
+        }
         headers = {"WWW-Authenticate": "Bearer"} if self.status == HTTPStatus.UNAUTHORIZED else None
         return web.Response(
             status=self.status,

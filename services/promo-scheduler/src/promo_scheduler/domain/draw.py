@@ -62,9 +62,7 @@ def obstacles(promotion: Promotion) -> tuple[str, ...]:
     if promotion.fund_oks is None:
         found.append("OK has not confirmed the prize fund.")
     elif promotion.fund_oks < sum(promotion.prizes_oks):
-        found.append(
-            f"The prize fund of {promotion.fund_oks} OKs is less than the prizes, {sum(promotion.prizes_oks)}."
-        )
+        found.append(f"The prizes are {sum(promotion.prizes_oks)} OKs, the prize fund only {promotion.fund_oks}.")
     if not promotion.takings.payers:
         found.append("Our books hold nobody who paid during the promotion.")
     return tuple(found)

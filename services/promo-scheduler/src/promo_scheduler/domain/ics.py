@@ -22,13 +22,8 @@ def calendar_of(promotions: Iterable[Promotion], now: datetime) -> bytes:
 
 
 def _events(promotion: Promotion, now: datetime) -> Iterable[Event]:
-    yield _event(
-        f"{promotion.id}",
-        f"1,000 OKs: {promotion.game} ({promotion.state})",
-        promotion.opens_at,
-        promotion.closes_at,
-        now,
-    )
+    summary = f"1,000 OKs: {promotion.game} ({promotion.state})"
+    yield _event(str(promotion.id), summary, promotion.opens_at, promotion.closes_at, now)
     if promotion.state in CALLED_OFF:
         return
     for name, step in promotion.steps.items():

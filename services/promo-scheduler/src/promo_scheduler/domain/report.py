@@ -1,88 +1,141 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
 
 from okgames.events import PromotionStep
-from promo_scheduler.domain.calendar import MOSCOW, RULES, Rule
-from promo_scheduler.domain.promotion import Promotion, StepState
-from promo_scheduler.domain.telling import TITLE_MARK
+from promo_scheduler.domain.promotion import EvidenceKind, Promotion, State, StepState, Takings
+from promo_scheduler.domain.rules_kept import RuleReport
+from promo_scheduler.domain.telling import jira_title
 
 
 @dataclass(frozen=True, slots=True)
-class RuleReport:
-    """Say whether a promotion keeps one of OK's nine rules; `kept` is None while that is not known."""
+class StepReport:
+    """Tell a person of a step; `in_time` is None while it is not done."""
 
-    rule: Rule
+    step: PromotionStep
+    state: StepState
+    not_before: datetime
+    due_at: datetime
+    done_at: datetime | None
+    in_time: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class PictureReport:
+    """Tell where a picture is, below the API's address, and what it is."""
+
+    path: str
+    file_name: str
+    media_type: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceReport:
+    id: UUID
+    step: PromotionStep
+    kind: EvidenceKind
     text: str
-    kept: bool | None
-    reason: str
+    by: str
+    happened_at: datetime
+    recorded_at: datetime
+    picture: PictureReport | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Finding:
-    kept: bool | None
-    reason: str
+class AnswerReport:
+    """Show OK's answer to the call that pays, as it came; `body` in UTF-8, with marks for what is none."""
+
+    status: int
+    invocation_error: str | None
+    content_type: str
+    body: str
 
 
-def rules_kept(promotion: Promotion, offers_approved: int | None, offers_planned: int) -> list[RuleReport]:
-    """Say of each of OK's nine rules whether it is kept; the offers are those of the promotion's month."""
-    findings = {
-        Rule.DAY: _Finding(True, f"{promotion.day} is a {promotion.day:%A}."),
-        Rule.WINDOW: _Finding(True, "The window is the whole day, and the draw asks for nothing else."),
-        Rule.MORNING: _all_of(promotion, PromotionStep.NOTIFICATION, PromotionStep.SCREENSHOT, PromotionStep.PLACEMENT),
-        Rule.TITLE: _title(promotion),
-        Rule.REQUEST: _all_of(promotion, PromotionStep.REQUEST),
-        Rule.PRIZE_FUND: _fund(promotion),
-        Rule.CONDITIONS: _conditions(promotion),
-        Rule.OFFERS: _offers(offers_approved, offers_planned),
-        Rule.WINNER: _all_of(promotion, PromotionStep.WINNER_POST),
-    }
-    return [RuleReport(rule, RULES[rule], found.kept, found.reason) for rule, found in findings.items()]
+@dataclass(frozen=True, slots=True)
+class DrawReport:
+    begun_at: datetime
+    begun_by: str
+    attempted_at: datetime | None
+    answered_at: datetime | None
+    answer: AnswerReport | None
 
 
-def _all_of(promotion: Promotion, *steps: PromotionStep) -> _Finding:
-    verdicts = [_in_time(promotion, step) for step in steps]
-    reason = " ".join(verdict.reason for verdict in verdicts)
-    if any(verdict.kept is False for verdict in verdicts):
-        return _Finding(False, reason)
-    return _Finding(None if any(verdict.kept is None for verdict in verdicts) else True, reason)
+@dataclass(frozen=True, slots=True)
+class WinnerReport:
+    place: int
+    uid: str
+    prize_oks: int
+    name: str | None
+    profile_url: str | None
+    is_payer: bool | None
 
 
-def _in_time(promotion: Promotion, name: PromotionStep) -> _Finding:
-    step = promotion.steps[name]
-    what = f"{name.replace('_', ' ')}".capitalize()
-    due = f"{step.due_at.astimezone(MOSCOW):%Y-%m-%d %H:%M} MSK"
-    if step.done_at is not None:
-        done = f"{step.done_at.astimezone(MOSCOW):%Y-%m-%d %H:%M} MSK"
-        return _Finding(step.is_in_time, f"{what}: done {done}, due {due}.")
-    if step.state is StepState.MISSED:
-        return _Finding(False, f"{what}: not done, due {due}.")
-    return _Finding(None, f"{what}: due {due}.")
+@dataclass(frozen=True, slots=True)
+class PromotionReport:
+    """Tell a person of a promotion in a list."""
+
+    id: UUID
+    application_key: str
+    game: str
+    name: str
+    day: date
+    state: State
+    reason: str | None
+    opens_at: datetime
+    closes_at: datetime
+    prizes_oks: tuple[int, ...]
+    is_automatic: bool
+    planned_at: datetime
+    planned_by: str
+    jira_title: str
+    prize_fund_oks: int | None
+    takings: Takings
+    next_step: PromotionStep | None
+    next_deadline: datetime | None
+    steps: tuple[StepReport, ...]
 
 
-def _title(promotion: Promotion) -> _Finding:
-    if promotion.is_done(PromotionStep.REQUEST):
-        return _Finding(True, f'The request was recorded under a name with "{TITLE_MARK}".')
-    return _Finding(None, "No request is recorded.")
+@dataclass(frozen=True, slots=True)
+class FullReport(PromotionReport):
+    """Tell a person all that is known of a promotion; `look_at` says where to find out about an unresolved draw."""
+
+    evidence: Sequence[EvidenceReport]
+    draw: DrawReport | None
+    winners: Sequence[WinnerReport]
+    rules: Sequence[RuleReport]
+    warnings: Sequence[str]
+    look_at: Sequence[str]
 
 
-def _fund(promotion: Promotion) -> _Finding:
-    prizes = sum(promotion.prizes_oks)
-    if promotion.fund_oks is None:
-        is_over = promotion.steps[PromotionStep.PRIZE_FUND].state is StepState.MISSED
-        return _Finding(False if is_over else None, "OK has not confirmed the prize fund.")
-    return _Finding(promotion.fund_oks >= prizes, f"OK confirmed {promotion.fund_oks} OKs for prizes of {prizes}.")
-
-
-def _conditions(promotion: Promotion) -> _Finding:
-    found = _all_of(promotion, PromotionStep.CONDITIONS_POST)
-    posted, approved = (
-        promotion.steps[step].done_at for step in (PromotionStep.CONDITIONS_POST, PromotionStep.APPROVAL)
+def report_of(promotion: Promotion) -> PromotionReport:
+    """Return what a list shows of a promotion; the next step is the one with the next deadline that is not past."""
+    steps = [
+        StepReport(
+            name, step.state, step.not_before, step.due_at, step.done_at, step.is_in_time if step.done_at else None
+        )
+        for name, step in promotion.steps.items()
+    ]
+    waiting = next((step for step in steps if step.state is StepState.OPEN), None)
+    return PromotionReport(
+        id=promotion.id,
+        application_key=promotion.application_key,
+        game=promotion.game,
+        name=promotion.name,
+        day=promotion.day,
+        state=promotion.state,
+        reason=promotion.reason,
+        opens_at=promotion.opens_at,
+        closes_at=promotion.closes_at,
+        prizes_oks=promotion.prizes_oks,
+        is_automatic=promotion.is_automatic,
+        planned_at=promotion.planned_at,
+        planned_by=promotion.planned_by,
+        jira_title=jira_title(promotion),
+        prize_fund_oks=promotion.fund_oks,
+        takings=promotion.takings,
+        next_step=None if waiting is None else waiting.step,
+        next_deadline=None if waiting is None else waiting.due_at,
+        steps=tuple(steps),
     )
-    if posted is not None and approved is not None and posted < approved:
-        return _Finding(False, f"{found.reason} That was before the approval.")
-    return found
-
-
-def _offers(approved: int | None, planned: int) -> _Finding:
-    if approved is None:
-        return _Finding(None, "The configuration does not say how many OK approved (offers_per_month).")
-    return _Finding(planned <= approved, f"{planned} of {approved} in the month.")

@@ -1,0 +1,38 @@
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from okgames.catalogue import Config
+from okgames.clock import Clock
+from okgames.database import Database
+from okgames.events import Topic
+from okgames.service import Job, Service
+from okgames.settings import Settings
+from promo_scheduler.handlers import on_deliveries, on_jira, on_payments
+from promo_scheduler.http import Api
+from promo_scheduler.jobs import Drawing, Naming, Ticking
+
+
+def service(settings: Settings, config: Config, clock: Clock) -> Service:
+    """Put the promo-scheduler together."""
+    database = Database(settings.resolved_database_url, "promo_scheduler")
+    ticking = Ticking(database, config)
+    drawing = Drawing(database, clock, config, settings.ok_api)
+    naming = Naming(database, clock, config, settings.ok_api)
+    return Service(
+        name="promo-scheduler",
+        database=database,
+        migrations=Path(__file__).parent / "migrations",
+        routes=Api(database, clock, config).routes(),
+        handlers={
+            Topic.PAYMENTS: partial(on_payments, clock),
+            Topic.JIRA: partial(on_jira, clock),
+            Topic.DELIVERIES: partial(on_deliveries, clock),
+        },
+        jobs=[
+            # A window's figures, and whether anybody paid at all, want every payment that was told by then.
+            Job("tick", ticking.tick, every=timedelta(seconds=1), after_reading=True),
+            Job("draw", drawing.look, every=timedelta(seconds=1)),
+            Job("name_winners", naming.look, every=timedelta(seconds=1)),
+        ],
+    )
