@@ -77,7 +77,7 @@ async def _apply(clock: Clock, tx: Tx, events: Sequence[tuple[UUID | None, Event
         try:
             change = decide(so_far.promotion, event, now)
         except NotNow as error:
-            logger.warning("evidence_refused", promotion_id=str(promotion.id), event=event.type, reason=str(error))
+            logger.warning("evidence_refused", promotion_id=str(promotion.id), said=event.type, reason=str(error))
             continue
         if change is not None:
             changes[promotion.id] = Change(

@@ -53,10 +53,11 @@ create table evidence (
     file_name text,
     media_type text,
     sha256 text,
-    content bytea
+    content bytea,
+    position bigint generated always as identity
 );
 
-create index evidence_of_promotion on evidence (promotion_id, recorded_at);
+create index evidence_of_promotion on evidence (promotion_id, position);
 
 create table payers (
     promotion_id uuid not null references promotions (id),

@@ -67,7 +67,7 @@ async def find_evidence(tx: Tx, promotion_id: UUID) -> list[StoredEvidence]:
             id, promotion_id, step, kind, text, said_by, happened_at, recorded_at, file_name, media_type, sha256
         from evidence
         where promotion_id = $1
-        order by recorded_at, id
+        order by position
         """,
         promotion_id,
     )
