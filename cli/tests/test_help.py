@@ -18,6 +18,8 @@ from okgames.service import Scope
         (["endpoints"], ["list", "pause", "resume", "ping"]),
         (["dead-letters"], ["list", "show", "retry"]),
         (["topics"], ["apply", "check"]),
+        (["promo"], ["plan", "list", "show", "request", "approve", "decline", "evidence", "draw", "resolve", "cancel"]),
+        (["promo"], ["calendar", "evidence-pack"]),
     ],
 )
 def test_help_names_the_commands(command: Command, arguments: list[str], names: list[str]) -> None:

@@ -1,4 +1,6 @@
 import asyncio
+import io
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -30,12 +32,20 @@ class Api:
 
     def get(self, path: str, **query: str | int | None) -> Row:
         """Return the answer; raise WrongInput or Failed for a problem document."""
-        present = {name: str(value) for name, value in query.items() if value is not None}
-        return asyncio.run(self._call("GET", path, present, None))
+        return asyncio.run(self._call("GET", path, _present(query)))
 
-    def post(self, path: str, body: Mapping[str, str | None] | None = None) -> Row:
+    def post(self, path: str, body: Mapping[str, object] | None = None) -> Row:
         """As `get`."""
-        return asyncio.run(self._call("POST", path, {}, body))
+        content = None if body is None else json.dumps(body).encode()
+        return asyncio.run(self._call("POST", path, {}, content, "application/json"))
+
+    def upload(self, path: str, content: bytes, media_type: str, query: Mapping[str, str | None]) -> Row:
+        """As `get`, with a file as the body."""
+        return asyncio.run(self._call("POST", path, _present(query), content, media_type))
+
+    def content(self, path: str, **query: str | None) -> bytes:
+        """Return the answer's bytes, for what is no JSON; raise as `get`."""
+        return asyncio.run(self._bytes("GET", path, _present(query)))
 
     def items(self, path: str, at_most: int, **query: str | None) -> list[Row]:
         """Return a list's items, page by page until there are `at_most`."""
@@ -54,28 +64,55 @@ class Api:
             after = str(following)
 
     async def _call(
-        self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, str | None] | None
+        self, method: str, path: str, query: Mapping[str, str], body: bytes | None = None, media_type: str | None = None
     ) -> Row:
+        try:
+            answer: Row = json.loads(await self._bytes(method, path, query, body, media_type))
+        except ValueError as error:
+            raise Failed(f"{self.url}{path} is no answer of okgames") from error
+        return answer
+
+    async def _bytes(
+        self, method: str, path: str, query: Mapping[str, str], body: bytes | None = None, media_type: str | None = None
+    ) -> bytes:
         # Importing aiohttp takes a quarter of a second, which --help must not wait for.
         import aiohttp
 
-        headers = {"Authorization": f"Bearer {self.token}"}
+        headers = {"Authorization": f"Bearer {self.token}"} | ({"Content-Type": media_type} if media_type else {})
         timeout = aiohttp.ClientTimeout(_TIMEOUT_SECONDS)
         try:
             async with (
                 aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
-                session.request(method, f"{self.url}{path}", params=query, json=body) as response,
+                session.request(
+                    method, f"{self.url}{path}", params=query, data=None if body is None else io.BytesIO(body)
+                ) as response,
             ):
-                answer: Row = await response.json(content_type=None)
+                content = await response.read()
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise WrongInput(f"{self.url} is no address of an API") from error
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise Failed(f"no answer from {self.url}: {str(error) or type(error).__name__}") from error
         if response.ok:
-            return answer
-        message = f"{answer.get('title', response.reason)}: {answer.get('detail', '')}".rstrip(": ")
+            return content
+        message = _problem(content) or f"{self.url} answered {response.status}"
         # The caller's fault, but for 409: what was asked for is right and could not be done.
         raise Failed(message) if response.status >= 500 or response.status == 409 else WrongInput(message)
+
+
+def _present(query: Mapping[str, str | int | None]) -> dict[str, str]:
+    return {name: str(value) for name, value in query.items() if value is not None}
+
+
+def _problem(content: bytes) -> str:
+    """Return what a problem document says, on one line."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return ""
+    if not isinstance(document, dict):
+        return ""
+    said = f"{document.get('title', '')}: {document.get('detail', '')}".strip(": ")
+    return " ".join(said.split())
 
 
 def api(url: str | None) -> Api:

@@ -67,6 +67,7 @@ def _app_lines(app: App) -> Iterator[str]:
     yield f"  {app.name}: application_key {app.application_key}, application_id {app.application_id}"
     yield f"    secret keys: {len(app.secret_keys)}; times in {app.timezone}; answers in {app.answers}"
     yield f"    callers: {_callers(app)}"
+    yield f"    promotions: {_promotions(app)}"
     for endpoint in app.endpoints:
         yield f"    endpoint {endpoint.url}: {_endpoint(endpoint)}"
     for product in app.products:
@@ -78,6 +79,17 @@ def _callers(app: App) -> str:
         return "any"
     networks = ", ".join(map(str, app.allowed_callers))
     return f"{networks}; others are {'refused' if app.callers_policy == 'enforce' else 'logged'}"
+
+
+def _promotions(app: App) -> str:
+    settings = app.promotions
+    prizes = ", ".join(map(str, settings.prizes))
+    begins = "by itself" if settings.draw == "automatic" else "when a person says so"
+    offers = "any number" if settings.offers_per_month is None else f"{settings.offers_per_month}"
+    return (
+        f"prizes of {prizes} OKs, drawn {begins}, {_duration(settings.margin)} after the end at the earliest;"
+        f" requested {_duration(settings.request_lead)} before; {offers} a month"
+    )
 
 
 def _endpoint(endpoint: Endpoint) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cli import dead_letters, deliveries, endpoints, tokens, topics
+from cli import dead_letters, deliveries, endpoints, promo, tokens, topics
 
 # Commands import what they run when they run: all services with their libraries take a second, which neither
 # --help nor a typing error should wait for.
@@ -25,6 +25,7 @@ class ServiceName(StrEnum):
     SUBSCRIPTION_LEDGER = "subscription-ledger"
     NOTIFIER = "notifier"
     FORWARDER = "forwarder"
+    PROMO_SCHEDULER = "promo-scheduler"
 
 
 def main() -> None:
@@ -140,6 +141,7 @@ def check_config() -> None:
 
 
 app.add_typer(tokens.app, name="token", no_args_is_help=True)
+app.add_typer(promo.app, name="promo", no_args_is_help=True)
 app.add_typer(deliveries.app, name="deliveries", no_args_is_help=True)
 app.add_typer(endpoints.app, name="endpoints", no_args_is_help=True)
 app.add_typer(dead_letters.app, name="dead-letters", no_args_is_help=True)

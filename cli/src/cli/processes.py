@@ -9,6 +9,7 @@ import uvloop
 
 import callback_gateway.service
 import notifier.service
+import promo_scheduler.service
 import simulator.service
 import subscription_ledger.service
 from cli.installation import installation, kafka_address, migrated_installation, plain_errors
@@ -23,6 +24,7 @@ BUILDS: Final[Mapping[str, Build]] = {
     "callback-gateway": callback_gateway.service.service,
     "subscription-ledger": subscription_ledger.service.service,
     "notifier": notifier.service.service,
+    "promo-scheduler": promo_scheduler.service.service,
 }
 
 logger = structlog.get_logger()

@@ -49,6 +49,11 @@ def moscow(time: datetime) -> str:
     return f"{time.astimezone(_MOSCOW):%Y-%m-%d %H:%M:%S} MSK"
 
 
+def moscow_text(text: str) -> str:
+    """Return a time that the API gave as people in Moscow read it."""
+    return moscow(datetime.fromisoformat(text))
+
+
 def _cell(value: object) -> str:
     match value:
         case None:

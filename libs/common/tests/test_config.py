@@ -257,6 +257,25 @@ BROKEN: Final = [
         ),
     ),
     (changed('{ period = "7d" }', '"7d"'), "21: apps[0].products[1].subscription: must be a table"),
+    (
+        changed("\n[[apps.endpoints]]", "[apps.promotions]\nprizes = []\n[[apps.endpoints]]"),
+        "7: apps[0].promotions.prizes: must have at least 1 item",
+    ),
+    (
+        changed("\n[[apps.endpoints]]", "[apps.promotions]\nprizes = [0]\n[[apps.endpoints]]"),
+        "7: apps[0].promotions.prizes[0]: must be at least 1",
+    ),
+    (
+        changed("\n[[apps.endpoints]]", '[apps.promotions]\ndraw = "soon"\n[[apps.endpoints]]'),
+        "7: apps[0].promotions.draw: must be 'confirmed' or 'automatic'",
+    ),
+    (
+        changed("\n[[apps.endpoints]]", "[apps.promotions]\nprize = 1000\n[[apps.endpoints]]"),
+        (
+            "7: apps[0].promotions.prize: is no key of this table; there are draw, margin, offers_per_month, prizes,"
+            " request_lead"
+        ),
+    ),
     (GOOD + GOOD, "26: apps[1].application_key: is the same as apps[0].application_key"),
 ]
 

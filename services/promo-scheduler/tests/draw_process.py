@@ -2,30 +2,51 @@
 
 import asyncio
 import sys
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 
-from promo_world import APP, StoppedClock, app, config, msk
-
+from okgames.catalogue import Config
 from okgames.database import Database
-from okgames.testing import wait_until
 from promo_scheduler.jobs import Drawing, Naming, Ticking
 
-NOW = msk(4, 0, 20)
-CONFIG = config(app(APP, draw="automatic"))
+NOW = datetime(2026, 3, 3, 21, 20, tzinfo=UTC)
+"""Twenty past midnight in Moscow, on the day after the promotion."""
+
+CONFIG = Config.model_validate(
+    {
+        "apps": [
+            {
+                "name": "Backgammon",
+                "application_id": "1234567890",
+                "application_key": "CBTESTKEYABABABABA",
+                "secret_keys": ["0123456789ABCDEF01234567"],
+                "products": [{"code": "gold_100", "name": "A bag of gold", "price": 50}],
+                "promotions": {"draw": "automatic"},
+            }
+        ]
+    }
+)
+
+
+class StoppedClock:
+    async def now(self) -> datetime:
+        return NOW
 
 
 async def main(database_url: str, ok_api: str) -> None:
     database = Database(database_url, "promo_scheduler")
     await database.open()
-    clock = StoppedClock(NOW)
+    clock = StoppedClock()
     drawing = Drawing(database, clock, CONFIG, ok_api)
     naming = Naming(database, clock, CONFIG, ok_api)
     jobs = [Ticking(database, CONFIG).tick, drawing.look, naming.look]
-    await wait_until(partial(is_concluded, database, jobs), timeout=30)
+    async with asyncio.timeout(30):
+        while not await is_concluded(database, jobs):
+            pass
     await database.close()
 
 
-async def is_concluded(database: Database, jobs: list) -> bool:
+async def is_concluded(database: Database, jobs: Sequence[Callable[[datetime], Awaitable[bool]]]) -> bool:
     for job in jobs:
         await job(NOW)
     async with database.connection() as connection:

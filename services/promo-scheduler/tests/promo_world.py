@@ -1,5 +1,6 @@
 """A scheduler whose jobs are called one by one, at times that the test sets, a person who uses its API, and OK."""
 
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -131,7 +132,9 @@ class Scheduler:
 
     async def upload(self, path: str, content: bytes, media_type: str = "image/png", **query: str) -> dict[str, Any]:
         headers = {"Content-Type": media_type}
-        async with self.http.post(f"/v1/promotions{path}", params=query, data=content, headers=headers) as response:
+        async with self.http.post(
+            f"/v1/promotions{path}", params=query, data=io.BytesIO(content), headers=headers
+        ) as response:
             return await _answer(response)
 
     async def plan(self, day: date = DAY, application_key: str = APP) -> str:

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -107,7 +108,10 @@ def _heard(promotion: Promotion, event: Event, now: datetime) -> Change | None:
 def _sent(promotion: Promotion, event: Event, now: datetime) -> Change | None:
     match event:
         case GroupPostPublished():
-            return show(promotion, _POSTS[event.post], _said(event, event.by or "notifier", event.link, now), now)
+            step = _POSTS[event.post]
+            shown = show(promotion, step, _said(event, event.by or "notifier", event.link, now), now)
+            text = note(promotion, step, _said(event, "notifier", event.text, now, EvidenceKind.WORD), now)
+            return replace(shown, evidence=(*shown.evidence, *text.evidence))
         case GroupPostDrafted():
             said = _said(event, "notifier", event.text, now, EvidenceKind.WORD)
             return note(promotion, _POSTS[event.post], said, now)
