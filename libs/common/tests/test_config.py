@@ -194,7 +194,9 @@ BROKEN: Final = [
         changed(f'"{SECRET_24}"\n', f'"{SECRET_24}"\nevents = ["*", "reward"]\n'),
         (
             "10: apps[0].endpoints[0].events[1]: must be '*', 'reward.granted', 'entitlement.changed',"
-            " 'promotion.scheduled', 'promotion.opened', 'promotion.closed', 'promotion.winner_drawn' or 'ping'"
+            " 'promotion.scheduled', 'promotion.cancelled', 'promotion.opened', 'promotion.closed',"
+            " 'promotion.winner_drawn', 'promotion.draw_unresolved', 'promotion.deadline_near',"
+            " 'promotion.deadline_missed' or 'ping'"
         ),
     ),
     (

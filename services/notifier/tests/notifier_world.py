@@ -15,20 +15,38 @@ from aiohttp.abc import AbstractResolver
 
 from notifier.domain.endpoint import Endpoint
 from notifier.domain.report import DeliveryReport, EndpointReport
-from notifier.handlers import on_entitlements
-from notifier.jobs import Courier
+from notifier.handlers import Studio, on_entitlements, on_promotions
+from notifier.jobs.courier import Courier
+from notifier.service import wording
 from notifier.store.deliveries import load_deliveries
 from notifier.store.endpoints import load_endpoints
+from okgames.catalogue import Config
 from okgames.clock import MovableClock
 from okgames.consumer import keep_going
 from okgames.database import Database
-from okgames.events import Event, RewardGranted, RewardReason, derive_id
+from okgames.events import Event, PromotionEvent, RewardGranted, RewardReason, derive_id
 from okgames.testing import DatabaseTemplates, Migrations, wait_until
 from okgames.webhooks import Webhook, verify
 
 NOW: Final = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 SECRET: Final = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 KEY: Final = "CBTESTKEYABABABABA"
+
+CONFIG: Final = Config.model_validate(
+    {
+        "apps": [
+            {
+                "name": "Backgammon",
+                "application_id": "1234567890",
+                "application_key": KEY,
+                "secret_keys": ["0123456789ABCDEF01234567"],
+                "group_id": "70000000000001",
+                "access_tokens": ["tkn-TEST-ACCESS-TOKEN"],
+                "promotions": {"publishing": "automatic"},
+            }
+        ]
+    }
+)
 
 _NUMBERS: Final = itertools.count()
 
@@ -118,6 +136,13 @@ def reward(uid: str, number: int, *, at: datetime = NOW) -> RewardGranted:
     )
 
 
+def studio_of(*endpoints: Endpoint, config: Config = CONFIG) -> Studio:
+    of_app = defaultdict(list)
+    for endpoint in endpoints:
+        of_app[endpoint.application_key].append(endpoint)
+    return Studio(config, of_app, wording())
+
+
 @dataclass
 class Notifier:
     """A notifier at work, without the runtime around it."""
@@ -128,11 +153,10 @@ class Notifier:
     endpoints: Sequence[Endpoint]
 
     async def tell(self, *events: Event) -> None:
-        of_app = defaultdict(list)
-        for endpoint in self.endpoints:
-            of_app[endpoint.application_key].append(endpoint)
+        studio = studio_of(*self.endpoints)
+        handler = on_promotions if isinstance(events[0], PromotionEvent) else on_entitlements
         async with self.database.transaction() as tx:
-            await on_entitlements(self.clock, of_app, tx, events)
+            await handler(self.clock, studio, tx, events)
         self.courier.wake()
 
     async def move(self, by: timedelta) -> None:

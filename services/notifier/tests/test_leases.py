@@ -3,13 +3,13 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from notifier_world import KEY, NOW, Game, Notifier, reward
+from notifier_world import NOW, Game, Notifier, reward, studio_of
 
-from notifier import jobs
 from notifier.domain.delivery import Answer, Delivered, EndpointGone, Outcome
 from notifier.domain.endpoint import Endpoint
 from notifier.domain.lane import Attempt, Lane, Release
 from notifier.handlers import on_entitlements
+from notifier.jobs import courier
 from notifier.store.deliveries import load_deliveries
 from notifier.store.endpoints import save_endpoints
 from notifier.store.lanes import claim_lanes, free_lanes_of_the_dead
@@ -42,7 +42,7 @@ async def endpoint(database: Database) -> Endpoint:
     endpoint = Game().endpoint(url="http://127.0.0.1:9/")
     async with database.transaction() as tx:
         await save_endpoints(tx, [endpoint])
-        await on_entitlements(SystemClock(), {KEY: [endpoint]}, tx, [reward("1", 1), reward("1", 2)])
+        await on_entitlements(SystemClock(), studio_of(endpoint), tx, [reward("1", 1), reward("1", 2)])
     return endpoint
 
 
@@ -53,7 +53,7 @@ async def claim(database: Database, endpoint: Endpoint, lease: timedelta) -> lis
 
 async def record(database: Database, endpoint: Endpoint, lane: Lane, *attempts: Attempt) -> None:
     async with database.transaction() as tx:
-        events, _ = await jobs._save(
+        events, _ = await courier._save(
             tx, {endpoint.id: endpoint}, {lane.key: lane.leased_until}, attempts, [Release(lane, NOW)]
         )
         await append(tx, *events)
@@ -133,7 +133,7 @@ async def test_a_lane_is_kept_for_what_comes_while_it_is_being_emptied(database:
     (lane,) = await claim(database, endpoint, timedelta(minutes=1))
     attempts = [Attempt(lane, delivery, NOW, ANSWERS[Delivered], Delivered()) for delivery in lane.deliveries]
     async with asyncio.TaskGroup() as group, database.transaction() as tx:
-        await on_entitlements(SystemClock(), {KEY: [endpoint]}, tx, [reward("1", 3)])
+        await on_entitlements(SystemClock(), studio_of(endpoint), tx, [reward("1", 3)])
         group.create_task(record(database, endpoint, lane, *attempts))
         await wait_until(lambda: somebody_waits(database))
     (again,) = await claim(database, endpoint, timedelta(minutes=1))

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from notifier_world import KEY, NOW, Game, Notifier, notifying, reward, statuses
 
-from notifier.http import DeliveriesApi, EndpointsApi
+from notifier.http.deliveries import DeliveriesApi, EndpointsApi
 from okgames.events import derive_id
 from okgames.http import with_problems
 from okgames.service import Scope

@@ -112,9 +112,13 @@ WebhookFilter = Literal[
     "reward.granted",
     "entitlement.changed",
     "promotion.scheduled",
+    "promotion.cancelled",
     "promotion.opened",
     "promotion.closed",
     "promotion.winner_drawn",
+    "promotion.draw_unresolved",
+    "promotion.deadline_near",
+    "promotion.deadline_missed",
     "ping",
 ]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
@@ -223,6 +227,8 @@ class Promotions(_Table):
 
     `margin` is how long the draw waits after the window for payments that OK tells late, and `request_lead` how long
     before the promotion OK wants the request. `offers_per_month` is how many OK approved, None where nobody said.
+    Posts and notifications are worded in `language`, and go out once a person has approved them unless `publishing` is
+    automatic.
     """
 
     prizes: Annotated[tuple[Prize, ...], Field(min_length=1, max_length=10)] = (1000,)
@@ -230,6 +236,8 @@ class Promotions(_Table):
     margin: Duration = timedelta(minutes=15)
     request_lead: PositiveDuration = timedelta(days=3)
     offers_per_month: Annotated[WholeNumber, Field(ge=0, le=31)] | None = None
+    language: Literal["ru", "en"] = "ru"
+    publishing: Literal["confirmed", "automatic"] = "confirmed"
 
 
 class App(_Table):

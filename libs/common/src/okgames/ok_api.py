@@ -160,9 +160,9 @@ class OkApi:
         """Return what is left of the allowances of some methods."""
         return calls_left_of(await self._ask("users.getCallsLeft", {"methods": ",".join(methods)}))
 
-    async def touch_session(self) -> bool:
-        """Make the access token last for another 30 days."""
-        return bare_flag_of(await self._ask("auth.touchSession", {}, with_token=True))
+    async def touch_session(self) -> None:
+        """Make the access token last for another 30 days; what OK answers is not documented."""
+        await self._ask("auth.touchSession", {}, with_token=True)
 
     async def _ask(self, method: str, parameters: Mapping[str, str], *, with_token: bool = False) -> object:
         """Make a call that may be made again."""

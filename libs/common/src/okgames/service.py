@@ -32,6 +32,8 @@ class Scope(StrEnum):
     ENDPOINTS_WRITE = "endpoints:write"
     PROMOTIONS_READ = "promotions:read"
     PROMOTIONS_WRITE = "promotions:write"
+    POSTS_READ = "posts:read"
+    POSTS_WRITE = "posts:write"
     DEAD_LETTERS_READ = "dead-letters:read"
     DEAD_LETTERS_WRITE = "dead-letters:write"
 

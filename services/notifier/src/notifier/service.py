@@ -5,9 +5,13 @@ from functools import partial
 from pathlib import Path
 
 from notifier.domain.endpoint import Endpoint
-from notifier.handlers import on_entitlements
-from notifier.http import DeliveriesApi, EndpointsApi
-from notifier.jobs import Courier
+from notifier.domain.wording import Wording
+from notifier.handlers import Studio, on_entitlements, on_promotions
+from notifier.http.deliveries import DeliveriesApi, EndpointsApi
+from notifier.http.posts import PostsApi
+from notifier.jobs.courier import Courier
+from notifier.jobs.publisher import Publisher
+from notifier.jobs.tokens import TokenKeeper
 from okgames.catalogue import Config
 from okgames.clock import Clock
 from okgames.database import Database
@@ -23,7 +27,11 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
     of_app: dict[str, list[Endpoint]] = defaultdict(list)
     for endpoint in endpoints:
         of_app[endpoint.application_key].append(endpoint)
+    studio = Studio(config, of_app, wording())
+    apps = {app.application_key: app for app in config.apps}
     courier = Courier(database, clock, endpoints)
+    tokens = TokenKeeper(database, settings.ok_api, apps)
+    publisher = Publisher(database, clock, settings.ok_api, apps, tokens.alarm)
     return Service(
         name="notifier",
         database=database,
@@ -31,12 +39,27 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
         routes=[
             *DeliveriesApi(database, clock, courier).routes(),
             *EndpointsApi(database, clock, courier, endpoints).routes(),
+            *PostsApi(database, clock).routes(),
         ],
-        handlers={Topic.ENTITLEMENTS: partial(on_entitlements, clock, of_app)},
-        # Only to be woken after each batch of events and when the clock moves.
-        jobs=[Job("look", courier.look, every=timedelta(seconds=10))],
+        handlers={
+            Topic.ENTITLEMENTS: partial(on_entitlements, clock, studio),
+            Topic.PROMOTIONS: partial(on_promotions, clock, studio),
+        },
+        jobs=[
+            # Only to be woken after each batch of events and when the clock moves.
+            Job("look", courier.look, every=timedelta(seconds=10)),
+            Job("publish", publisher.publish, every=timedelta(seconds=5)),
+            Job("look up posts", publisher.look_up, every=timedelta(seconds=10)),
+            Job("touch tokens", tokens.touch, every=timedelta(minutes=10)),
+        ],
         tasks=[courier.feed, courier.send, courier.record],
     )
+
+
+def wording() -> Wording:
+    """Read the templates of what is told to players."""
+    folder = Path(__file__).parent / "templates"
+    return Wording({path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()})
 
 
 def _endpoints(config: Config) -> Sequence[Endpoint]:

@@ -1,15 +1,48 @@
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import orjson
 
-from okgames.events import Entitlement, EntitlementChanged, Event, PlayerEvent, RewardGranted
+from okgames.events import (
+    DeadlineMissed,
+    DeadlineNear,
+    DrawUnresolved,
+    Entitlement,
+    EntitlementChanged,
+    Event,
+    PlayerEvent,
+    PromotionCancelled,
+    PromotionClosed,
+    PromotionEvent,
+    PromotionOpened,
+    PromotionScheduled,
+    RewardGranted,
+    WinnerDrawn,
+)
+
+PROMOTION_TYPES: Final[Mapping[type[PromotionEvent], str]] = {
+    PromotionScheduled: "promotion.scheduled",
+    PromotionCancelled: "promotion.cancelled",
+    PromotionOpened: "promotion.opened",
+    PromotionClosed: "promotion.closed",
+    WinnerDrawn: "promotion.winner_drawn",
+    DrawUnresolved: "promotion.draw_unresolved",
+    DeadlineNear: "promotion.deadline_near",
+    DeadlineMissed: "promotion.deadline_missed",
+}
+"""What else happens to a promotion is between okgames and OK."""
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Say what a game is told about an event; the body is sent byte for byte on every attempt."""
+    """
+    Say what a game is told about an event; the body is sent byte for byte on every attempt.
+
+    `uid` is empty where it is about a promotion: an application's go in order, as those about one player do.
+    """
 
     event_id: UUID
     application_key: str
@@ -25,6 +58,8 @@ def webhook_of(event: Event) -> Webhook | None:
             return _webhook(event, "reward.granted", _reward(event))
         case EntitlementChanged():
             return _webhook(event, "entitlement.changed", _change(event))
+        case PromotionEvent():
+            return _promotion_webhook(event)
         case _:
             return None
 
@@ -32,6 +67,19 @@ def webhook_of(event: Event) -> Webhook | None:
 def ping_body(now: datetime) -> bytes:
     """Return the body of a webhook that only asks whether the endpoint answers."""
     return orjson.dumps({"type": "ping", "timestamp": now, "data": {}})
+
+
+def _promotion_webhook(event: PromotionEvent) -> Webhook | None:
+    kind = PROMOTION_TYPES.get(type(event))
+    if kind is None:
+        return None
+    told = event.model_dump(mode="json", exclude={"id", "occurred_at"})
+    if isinstance(event, WinnerDrawn):
+        # The winner stands beside the rest, and the game has no use for our doubts about OK.
+        winner = told.pop("winner")
+        told |= {name: winner[name] for name in ("uid", "name", "profile_url", "prize_oks")}
+    body = orjson.dumps({"type": kind, "timestamp": event.occurred_at, "data": told}).decode()
+    return Webhook(event.id, event.application_key, "", kind, body)
 
 
 def _webhook(event: PlayerEvent, kind: str, data: dict[str, object]) -> Webhook:

@@ -9,7 +9,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from notifier.domain.delivery import DeliveryState
 from notifier.domain.endpoint import Endpoint, Pause, PauseReason, paused_event
 from notifier.domain.report import DeliveryReport, EndpointReport, Selection
-from notifier.jobs import Courier
+from notifier.http.parameters import path_id, query_id, query_state
+from notifier.jobs.courier import Courier
 from notifier.store.deliveries import find_deliveries, load_deliveries, resend_deliveries
 from notifier.store.endpoints import load_endpoints, pause_endpoint, resume_endpoint
 from okgames.clock import Clock
@@ -67,8 +68,8 @@ class DeliveriesApi:
         chosen = Selection(
             application_key=query.get("application_key"),
             uid=query.get("uid"),
-            endpoint_id=_id(query["endpoint_id"]) if "endpoint_id" in query else None,
-            state=_state(query["state"]) if "state" in query else None,
+            endpoint_id=query_id(query["endpoint_id"]) if "endpoint_id" in query else None,
+            state=query_state(query["state"], DeliveryState) if "state" in query else None,
         )
         limit = query_int(request, "limit", default=100, minimum=1, maximum=1000)
         after = query_int(request, "after", default=0, minimum=0, maximum=10**18)
@@ -81,13 +82,13 @@ class DeliveriesApi:
     async def show(self, request: web.Request) -> web.Response:
         """Answer with one delivery and every attempt."""
         async with self._database.connection() as connection:
-            return json_response(await _load_delivery(connection, _path_id(request)))
+            return json_response(await _load_delivery(connection, path_id(request)))
 
     async def resend(self, request: web.Request) -> web.Response:
         """Send one delivery again, whatever became of it, under its webhook-id."""
         now = await self._clock.now()
         async with self._database.transaction() as tx:
-            delivery = await _load_delivery(tx, _path_id(request))
+            delivery = await _load_delivery(tx, path_id(request))
             await resend_deliveries(tx, [delivery.id], now)
             delivery = await _load_delivery(tx, delivery.id)
         self._courier.wake()
@@ -139,13 +140,13 @@ class EndpointsApi:
     async def show(self, request: web.Request) -> web.Response:
         """Answer with one endpoint."""
         async with self._database.connection() as connection:
-            return json_response(self._item(await self._load(connection, _path_id(request))))
+            return json_response(self._item(await self._load(connection, path_id(request))))
 
     async def pause(self, request: web.Request) -> web.Response:
         """Give an endpoint no more attempts; attempts under way end, and nothing is dropped."""
         pause = Pause(PauseReason.OPERATOR, await self._clock.now())
         async with self._database.transaction() as tx:
-            endpoint = await self._load(tx, _path_id(request))
+            endpoint = await self._load(tx, path_id(request))
             is_new = await pause_endpoint(tx, endpoint.id, pause)
             report = await self._load(tx, endpoint.id)
             if is_new:
@@ -157,7 +158,7 @@ class EndpointsApi:
         """Let what waits for an endpoint go on at once and in order."""
         now = await self._clock.now()
         async with self._database.transaction() as tx:
-            endpoint = await self._load(tx, _path_id(request))
+            endpoint = await self._load(tx, path_id(request))
             await resume_endpoint(tx, endpoint.id, now)
             report = await self._load(tx, endpoint.id)
         self._courier.wake()
@@ -166,7 +167,7 @@ class EndpointsApi:
     async def ping(self, request: web.Request) -> web.Response:
         """Send a webhook of type ping at once and answer what came of it; nothing else follows from it."""
         async with self._database.connection() as connection:
-            report = await self._load(connection, _path_id(request))
+            report = await self._load(connection, path_id(request))
         endpoint = self._endpoints.get(report.id)
         if endpoint is None:
             raise Problem(409, "Endpoint removed", "The configuration does not name this endpoint any more.")
@@ -198,25 +199,3 @@ async def _load_delivery(tx: Tx, delivery_id: UUID) -> DeliveryReport:
     if not deliveries:
         raise Problem(404, "Unknown delivery", str(delivery_id))
     return deliveries[0]
-
-
-def _path_id(request: web.Request) -> UUID:
-    text = request.match_info["id"]
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise Problem(404, "Unknown id", text) from error
-
-
-def _id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise Problem(400, "Wrong parameter", f"{text!r} is not an id") from error
-
-
-def _state(text: str) -> DeliveryState:
-    try:
-        return DeliveryState(text)
-    except ValueError as error:
-        raise Problem(400, "Wrong parameter", f"state must be one of {', '.join(DeliveryState)}") from error
