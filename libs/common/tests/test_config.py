@@ -108,6 +108,7 @@ def test_defaults(tmp_path: Path):
     assert plan is not None
     assert (None, "stop", timedelta(hours=2)) == (plan.trial, plan.after_cancel, plan.tolerance)
     assert timedelta(minutes=15) == app.products[0].price_overlap
+    assert ("ru", "confirmed") == (app.promotions.language, app.promotions.publishing)
 
 
 BROKEN: Final = [
@@ -123,6 +124,18 @@ BROKEN: Final = [
     ),
     ("trusted_proxy = []\n" + GOOD, "1: trusted_proxy: is no key of this table; did you mean trusted_proxies?"),
     (changed('name = "Backgammon"\n', ""), "1: apps[0].name: is missing"),
+    (
+        GOOD + '\n[apps.promotions]\nlanguage = "de"\n',
+        f"{GOOD.count(chr(10)) + 3}: apps[0].promotions.language: must be 'ru' or 'en'",
+    ),
+    (
+        GOOD + "\n[apps.promotions]\n\npublishing = true\n",
+        f"{GOOD.count(chr(10)) + 4}: apps[0].promotions.publishing: must be 'confirmed' or 'automatic'",
+    ),
+    (
+        GOOD + "\n[apps.promotions]\npublish = 1\n",
+        f"{GOOD.count(chr(10)) + 3}: apps[0].promotions.publish: is no key of this table; did you mean publishing?",
+    ),
     (changed('"Backgammon"', '""'), "2: apps[0].name: must not be empty"),
     (changed('"Backgammon"', "5"), "2: apps[0].name: must be text in quotes"),
     (changed('"1234567890"', "1234567890"), "3: apps[0].application_id: must be text in quotes"),
