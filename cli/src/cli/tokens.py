@@ -14,7 +14,7 @@ NameArgument: TypeAlias = Annotated[
 ]
 _ALL_SCOPES: Final = (
     "entitlements:read, deliveries:read, deliveries:write, endpoints:read, endpoints:write, promotions:read,"
-    " promotions:write, dead-letters:read, dead-letters:write"
+    " promotions:write, posts:read, posts:write, dead-letters:read, dead-letters:write"
 )
 
 

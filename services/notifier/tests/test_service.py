@@ -4,13 +4,16 @@ from datetime import timedelta
 
 import aiohttp
 import pytest
-from notifier_world import KEY, NOW, SECRET, Game, reward
+from notifier_world import CONFIG, KEY, NOW, SECRET, Game, reward
+from post_world import START, notification, post
 from pydantic import SecretStr
+from simulator_world import simulating
 
 from notifier.service import service
 from okgames.catalogue import App, Config, Endpoint
 from okgames.clock import MovableClock
 from okgames.database import Database
+from okgames.events import Audience, PromotionPost
 from okgames.outbox import append
 from okgames.postgres_log import PostgresLog
 from okgames.runtime import serve
@@ -69,6 +72,33 @@ async def test_what_the_ledger_grants_the_game_hears_at_once(base: str, ledger: 
     assert [str(number) for number in range(30)] == game.rewards_of("1")
     # A poll in between would cost half a second.
     assert sorted(waits)[15] < 0.25
+
+
+async def test_a_post_that_is_due_goes_out_by_itself(
+    database_url: str, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    clock = MovableClock(Database(database_url, "notifier", max_connections=2))
+    await clock.database.open()
+    await clock.start_at(START)
+    async with simulating(clock) as ok:
+        settings = Settings(
+            database_url=database_url,
+            http=HttpAddress("127.0.0.1", unused_tcp_port_factory()),
+            management_http=HttpAddress("127.0.0.1", unused_tcp_port_factory()),
+            ok_api=ok.url,
+            clock="movable",
+        )
+        one = service(settings, CONFIG, clock)
+        log = PostgresLog(one.database)
+        async with serve(one, log=log, settings=settings, clock=clock, keep_events=timedelta(days=1)):
+            async with one.database.transaction() as tx:
+                await append(tx, post(PromotionPost.CONDITIONS), notification(Audience.ADMINS_ONLY))
+
+            async def are_out() -> bool:
+                books = await ok.books()
+                return (1, 1) == (len(books["posts"]), len(books["notifications"]))
+
+            await wait_until(are_out)
 
 
 async def test_its_routes_want_a_token(base: str, game: Game) -> None:

@@ -116,7 +116,11 @@ def _sent(promotion: Promotion, event: Event, now: datetime) -> Change | None:
             said = _said(event, "notifier", event.text, now, EvidenceKind.WORD)
             return note(promotion, _POSTS[event.post], said, now)
         case NotificationSent():
-            said = _said(event, "notifier", event.notification_id, now, EvidenceKind.ANSWER)
+            said = (
+                _said(event, event.by or "notifier", event.text, now, EvidenceKind.WORD)
+                if event.notification_id is None
+                else _said(event, "notifier", event.notification_id, now, EvidenceKind.ANSWER)
+            )
             return show(promotion, _NOTIFICATIONS[event.audience], said, now)
         case _:
             return None

@@ -8,6 +8,7 @@ from okgames.events.deliveries import (
     GroupPostDrafted,
     GroupPostPublished,
     NotificationSent,
+    PromotionDelivery,
     WebhookDelivered,
     WebhookExhausted,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "PrizeFundConfirmed",
     "PromotionCancelled",
     "PromotionClosed",
+    "PromotionDelivery",
     "PromotionEvent",
     "PromotionOpened",
     "PromotionPost",

@@ -5,7 +5,11 @@ from okgames.events.promotions import Audience, PromotionPost
 
 
 class WebhookDelivered(PlayerEvent):
-    """An endpoint of the game accepted a webhook; `event_id` is the event that it carried."""
+    """
+    An endpoint of the game accepted a webhook; `event_id` is the event that it carried.
+
+    `uid` is empty where the webhook is about a promotion.
+    """
 
     topic = Topic.DELIVERIES
 
@@ -66,15 +70,25 @@ class GroupPostPublished(PromotionDelivery):
 
 
 class GroupPostDrafted(PromotionDelivery):
-    """A post has its text, and waits for a person to publish it or to let it be published."""
+    """
+    A post has its text, and waits for a person.
+
+    `reason` says why okgames cannot publish it, None where it may as soon as the person has approved it.
+    """
 
     post: PromotionPost
     text: str
+    reason: str | None = None
 
 
 class NotificationSent(PromotionDelivery):
-    """OK took a notification; `notification_id` is the id by which it can be stopped."""
+    """
+    A notification is on OK's portal; `notification_id` is the id by which it can be stopped.
+
+    `by` is the person who says that they sent it, and then OK's id is not known.
+    """
 
     audience: Audience
     text: str
-    notification_id: str
+    notification_id: str | None
+    by: str | None = None

@@ -16,7 +16,7 @@ from okgames.events import (
     GroupPostPublished,
     NotificationDue,
     NotificationSent,
-    PostEvent,
+    PromotionDelivery,
     PromotionPost,
     derive_id,
 )
@@ -233,30 +233,29 @@ def _notification_problem(post: Post, allowance: Allowance, now: datetime) -> st
     return None
 
 
-def events_of(posts: Sequence[Post], now: datetime) -> list[PostEvent]:
-    """Return the events of posts that were just published, or left to a person."""
+def events_of(posts: Sequence[Post], now: datetime) -> list[PromotionDelivery]:
+    """Return the events of posts that were just published, or that now wait for a person."""
     return [event for post in posts if (event := _event_of(post, now)) is not None]
 
 
-def _event_of(post: Post, now: datetime) -> PostEvent | None:
+def _event_of(post: Post, now: datetime) -> PromotionDelivery | None:
     if post.state is PostState.PUBLISHED:
         return _published(post, post.published_at or now)
-    if post.state is PostState.DRAFT and post.kind.is_in_group:
+    if post.state in {PostState.PROPOSED, PostState.DRAFT} and post.kind.is_in_group:
         return GroupPostDrafted(
             # It can be left to a person, approved, and left to a person again.
             id=derive_id("post drafted", post.id, now.isoformat()),
             occurred_at=now,
             application_key=post.application_key,
             promotion_id=post.promotion_id,
-            post_id=post.id,
             post=PromotionPost(post.kind),
             text=post.text,
-            reason=post.reason or "",
+            reason=post.reason,
         )
     return None
 
 
-def _published(post: Post, at: datetime) -> PostEvent:
+def _published(post: Post, at: datetime) -> PromotionDelivery:
     event_id = derive_id("post published", post.id)
     match post.kind:
         case PostKind.CONDITIONS | PostKind.WINNER:
@@ -265,10 +264,10 @@ def _published(post: Post, at: datetime) -> PostEvent:
                 occurred_at=at,
                 application_key=post.application_key,
                 promotion_id=post.promotion_id,
-                post_id=post.id,
                 post=PromotionPost(post.kind),
-                url=post.url or "",
-                published_by=post.published_by,
+                text=post.text,
+                link=post.url or "",
+                by=post.published_by,
             )
         case PostKind.REHEARSAL | PostKind.NOTIFICATION:
             return NotificationSent(
@@ -276,11 +275,10 @@ def _published(post: Post, at: datetime) -> PostEvent:
                 occurred_at=at,
                 application_key=post.application_key,
                 promotion_id=post.promotion_id,
-                post_id=post.id,
                 audience=Audience.PUBLIC if post.kind is PostKind.NOTIFICATION else Audience.ADMINS_ONLY,
                 text=post.text,
                 notification_id=post.ok_id,
-                sent_by=post.published_by,
+                by=post.published_by,
             )
         case _:
             assert_never(post.kind)
