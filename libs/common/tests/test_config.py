@@ -285,9 +285,9 @@ BROKEN: Final = [
         "7: apps[0].promotions.draw: must be 'confirmed' or 'automatic'",
     ),
     (
-        changed("\n[[apps.endpoints]]", "[apps.promotions]\nprize = 1000\n[[apps.endpoints]]"),
+        changed("\n[[apps.endpoints]]", "[apps.promotions]\ncolour = 1000\n[[apps.endpoints]]"),
         (
-            "7: apps[0].promotions.prize: is no key of this table; there are draw, margin, offers_per_month, prizes,"
+            "7: apps[0].promotions.colour: is no key of this table; there are draw, margin, offers_per_month, prizes,"
             " request_lead"
         ),
     ),
