@@ -108,8 +108,9 @@ def simulator(
     """
     Play OK.ru for the applications of the configuration until Ctrl-C.
 
-    It listens at OKGAMES_SIMULATOR_HTTP: POST /sim/purchase, /sim/subscribe, /sim/unsubscribe, /sim/cashback, /sim/clock
-    and /sim/faults; GET /sim/books shows what OK believes; /fb.do is OK's own API. With OKGAMES_CLOCK=movable it moves the time of all processes.
+    It listens at OKGAMES_SIMULATOR_HTTP: POST /sim/purchase, /sim/subscribe, /sim/unsubscribe, /sim/cashback,
+    /sim/clock and /sim/faults; GET /sim/books shows what OK believes; /fb.do is OK's own API. With
+    OKGAMES_CLOCK=movable it moves the time of all processes.
     """
     from cli import processes
 

@@ -124,18 +124,6 @@ BROKEN: Final = [
     ),
     ("trusted_proxy = []\n" + GOOD, "1: trusted_proxy: is no key of this table; did you mean trusted_proxies?"),
     (changed('name = "Backgammon"\n', ""), "1: apps[0].name: is missing"),
-    (
-        GOOD + '\n[apps.promotions]\nlanguage = "de"\n',
-        f"{GOOD.count(chr(10)) + 3}: apps[0].promotions.language: must be 'ru' or 'en'",
-    ),
-    (
-        GOOD + "\n[apps.promotions]\n\npublishing = true\n",
-        f"{GOOD.count(chr(10)) + 4}: apps[0].promotions.publishing: must be 'confirmed' or 'automatic'",
-    ),
-    (
-        GOOD + "\n[apps.promotions]\npublish = 1\n",
-        f"{GOOD.count(chr(10)) + 3}: apps[0].promotions.publish: is no key of this table; did you mean publishing?",
-    ),
     (changed('"Backgammon"', '""'), "2: apps[0].name: must not be empty"),
     (changed('"Backgammon"', "5"), "2: apps[0].name: must be text in quotes"),
     (changed('"1234567890"', "1234567890"), "3: apps[0].application_id: must be text in quotes"),
@@ -272,25 +260,6 @@ BROKEN: Final = [
         ),
     ),
     (changed('{ period = "7d" }', '"7d"'), "21: apps[0].products[1].subscription: must be a table"),
-    (
-        changed("\n[[apps.endpoints]]", "[apps.promotions]\nprizes = []\n[[apps.endpoints]]"),
-        "7: apps[0].promotions.prizes: must have at least 1 item",
-    ),
-    (
-        changed("\n[[apps.endpoints]]", "[apps.promotions]\nprizes = [0]\n[[apps.endpoints]]"),
-        "7: apps[0].promotions.prizes[0]: must be at least 1",
-    ),
-    (
-        changed("\n[[apps.endpoints]]", '[apps.promotions]\ndraw = "soon"\n[[apps.endpoints]]'),
-        "7: apps[0].promotions.draw: must be 'confirmed' or 'automatic'",
-    ),
-    (
-        changed("\n[[apps.endpoints]]", "[apps.promotions]\ncolour = 1000\n[[apps.endpoints]]"),
-        (
-            "7: apps[0].promotions.colour: is no key of this table; there are draw, margin, offers_per_month, prizes,"
-            " request_lead"
-        ),
-    ),
     (GOOD + GOOD, "26: apps[1].application_key: is the same as apps[0].application_key"),
 ]
 
