@@ -175,6 +175,10 @@ class World:
     async def advance(self, time: str) -> None:
         await self.sim("clock", {"advance": time})
 
+    async def clock(self) -> Any:
+        async with self.http.get(f"{self.simulator_url}/sim/clock") as response:
+            return await response.json()
+
     async def books(self) -> Any:
         async with self.http.get(f"{self.simulator_url}/sim/books") as response:
             return await response.json()
