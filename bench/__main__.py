@@ -10,6 +10,7 @@ import daily_rewards
 import gateway
 import ledger_batches
 import machine
+import promotions
 import report
 import uvloop
 import webhook_rate
@@ -26,6 +27,7 @@ _PARTS: Final[dict[str, Callable[[Run], Awaitable[None]]]] = {
     "ledger": ledger_batches.measure,
     "notifier": webhook_rate.measure,
     "rewards": daily_rewards.measure,
+    "promotions": promotions.measure,
 }
 
 

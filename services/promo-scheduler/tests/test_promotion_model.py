@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Final
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from promo_world import APP, DAY, NAME, PLANNED, app, config, msk
 
 from okgames.events import EVENT_TYPES, PromotionStep
@@ -195,7 +195,6 @@ NEAR_THE_DRAW: Final = [
 
 
 @given(st.booleans(), st.booleans(), st.lists(MOVES, max_size=40))
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_happens_the_states_are_legal_and_ok_is_asked_to_pay_once_at_most(
     automatic: bool, is_near: bool, moves: list[tuple[str, str]]
 ) -> None:
@@ -210,7 +209,6 @@ def test_whatever_happens_the_states_are_legal_and_ok_is_asked_to_pay_once_at_mo
 
 
 @given(st.booleans(), st.lists(MOVES, max_size=20))
-@settings(max_examples=200)
 def test_a_draw_that_has_begun_ends_drawn_or_unresolved_and_never_stays_open(
     automatic: bool, moves: list[tuple[str, str]]
 ) -> None:

@@ -62,7 +62,7 @@ class Ticking:
             await draws.save_begun_draws(tx, changes, now)
             await append(tx, *(event for change in changes for event in change.events))
         if due:
-            logger.info("promotions_moved", count=len(due))
+            logger.debug("promotions_moved", count=len(due))
         return len(due) == _PROMOTIONS_AT_ONCE
 
     def _discounts(self, promotion: Promotion) -> Sequence[Discount]:

@@ -5,6 +5,7 @@ from typing import Final
 
 from okgames.events import PromotionStep, Winner
 from okgames.ok_answer import Answer, OkApiError, winners_of
+from promo_scheduler.domain.calendar import MOSCOW
 from promo_scheduler.domain.promotion import (
     BEFORE_APPROVAL,
     CALLED_OFF,
@@ -81,7 +82,8 @@ def begin_draw(promotion: Promotion, typed_name: str, by: str, now: datetime) ->
     found = list(obstacles(promotion))
     begins = promotion.steps[PromotionStep.DRAW].not_before
     if now < begins and promotion.state is State.CLOSED:
-        found.append(f"The draw waits until {begins:%Y-%m-%d %H:%M} UTC for payments that are told late.")
+        waits_until = f"{begins.astimezone(MOSCOW):%Y-%m-%d %H:%M} MSK"
+        found.append(f"The draw waits until {waits_until} for payments that are told late.")
     if typed_name != promotion.name:
         found.append(f"Type the promotion's name, {promotion.name}, to say that its prizes are to be paid.")
     if found:

@@ -1,6 +1,5 @@
 import hashlib
 import io
-import warnings
 from typing import Final
 
 from PIL import Image, UnidentifiedImageError
@@ -23,16 +22,14 @@ def decode(file_name: str, content: bytes) -> Picture:
     if len(content) > MOST_BYTES:
         raise NoPicture(f"The picture has more than {MOST_BYTES} bytes.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            with Image.open(io.BytesIO(content), formats=list(_MEDIA_TYPES)) as image:
-                if image.width * image.height > _MOST_PIXELS:
-                    raise NoPicture(f"The picture has more than {_MOST_PIXELS} pixels.")
-                image.load()
-                media_type = _MEDIA_TYPES[image.format or ""]
+        with Image.open(io.BytesIO(content), formats=list(_MEDIA_TYPES)) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise NoPicture(f"The picture has more than {_MOST_PIXELS} pixels.")
+            image.load()
+            media_type = _MEDIA_TYPES[image.format or ""]
     except NoPicture:
         raise
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise NoPicture("This is no PNG or JPEG picture that can be decoded.") from error
     return Picture(_safe(file_name), media_type, hashlib.sha256(content).hexdigest(), content)
 
