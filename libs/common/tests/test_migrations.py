@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -33,6 +34,31 @@ def test_a_step_that_fails_leaves_nothing_and_is_tried_again(empty_database_url:
         migrate(empty_database_url, [("shop", directory)])
     step.write_text("create table more (id int);")
     assert 1 == migrate(empty_database_url, [("shop", directory)])
+
+
+def test_a_process_that_is_killed_between_a_step_and_its_note_has_done_neither(
+    empty_database_url: str, directory: Path
+) -> None:
+    migrate(empty_database_url, [("shop", directory)])
+    (directory / "0002_more.sql").write_text("create table more (id int);")
+    with (
+        psycopg.connect(empty_database_url) as reader,
+        psycopg.connect(empty_database_url, autocommit=True) as operator,
+        ThreadPoolExecutor() as pool,
+    ):
+        reader.execute('lock table shop."_yoyo_migration" in share mode')
+        migrating = pool.submit(migrate, empty_database_url, [("shop", directory)])
+        while not operator.execute(_END_WHO_WAITS).fetchall():
+            assert not migrating.done()
+        with pytest.raises(psycopg.OperationalError):
+            migrating.result()
+    assert 1 == migrate(empty_database_url, [("shop", directory)])
+
+
+_END_WHO_WAITS = """
+    select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock' and query ilike '%_yoyo_migration%'
+"""
 
 
 def test_processes_that_migrate_at_once_wait_for_each_other(empty_database_url: str, directory: Path) -> None:

@@ -18,7 +18,7 @@ def migrate(url: str, schemas: Sequence[tuple[str, Path]]) -> int:
     Bring the database at `url` up to date and return how many steps were applied.
 
     `schemas` are the services' schema names with their folders of plain SQL files. Processes that migrate at the
-    same time wait for each other; each file is applied in a transaction of its own, so that a killed process
+    same time wait for each other; each file is applied and noted in a transaction of its own, so that a killed process
     leaves whole steps only.
     """
     with _exclusive(url):
@@ -42,7 +42,12 @@ def _apply(url: str, schema: str, *directories: Path) -> int:
         # yoyo's lock is a row that outlives a killed process; the advisory lock above stands in for it.
         backend.break_lock()
         pending = backend.to_apply(yoyo.read_migrations(*map(str, directories)))
-        backend.apply_migrations(pending)
+        backend.ensure_internal_schema_updated()
+        for migration in pending:
+            # yoyo's own way notes a migration in another transaction than it applies it in.
+            with backend.transaction():
+                migration.process_steps(backend, "apply")
+                backend.mark_one(migration, log=False)
         return len(pending)
 
 
