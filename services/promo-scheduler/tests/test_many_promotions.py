@@ -79,9 +79,10 @@ async def tick(counting: Counting, of: Config, at: object) -> tuple[int, int, fl
     return transactions, counting.statements, time.perf_counter() - began
 
 
+@pytest.mark.timeout(600)
 async def test_ten_thousand_promotions_on_a_day_cost_a_bounded_number_of_statements(counting: Counting) -> None:
     of = await multiply(counting, 10_000)
-    for at in (msk(2, 13), msk(3), msk(3, 12, 0, 1), msk(4), msk(4, 14, 0, 1)):
+    for at in (msk(3), msk(3, 12, 0, 1), msk(4)):
         transactions, statements, _ = await tick(counting, of, at)
         assert transactions <= 10_000 // 500 + 1
         assert statements <= transactions * STATEMENTS_AT_MOST, at
