@@ -17,9 +17,12 @@ from okgames.telemetry import EVENTS_FORWARDED
 
 GROUP: Final = "forwarder"
 
+_BATCH_EVENTS: Final = 5000
+"""A round trip to Kafka for each 500 would take more time than all else."""
 _BATCH_BYTES: Final = 512 * 1024
 _REQUEST: Final = 10.0
 _STOP: Final = 5.0
+_PATIENCE: Final = 10.0
 
 logger = structlog.get_logger()
 
@@ -33,12 +36,25 @@ async def forward(log: EventLog, address: KafkaAddress, topic: str) -> None:
     one partition of the table, which one forwarder holds at a time, so its events reach Kafka in order. While Kafka
     is away it waits. Raise LogUnavailable.
     """
-    async with _producer(address) as producer, log.read(GROUP, topic) as batches:
+    async with _producer(address) as producer, log.read(GROUP, topic, max_records=_BATCH_EVENTS) as batches:
         async for batch in batches:
             if batch.records:
-                await _publish(producer, address.topic(topic), topic, batch.records)
+                publishing = asyncio.create_task(_publish(producer, address.topic(topic), topic, batch.records))
+                await _patiently(publishing, topic)
                 await batch.done()
                 EVENTS_FORWARDED.labels(topic).inc(len(batch.records))
+
+
+async def _patiently(publishing: "asyncio.Task[None]", topic: str) -> None:
+    """Wait as long as it takes, and say so: an idempotent producer gives up only where trying again is useless."""
+    try:
+        while not publishing.done():
+            await asyncio.wait([publishing], timeout=_PATIENCE)
+            if not publishing.done():
+                logger.warning("kafka_unavailable", topic=topic, waited_seconds=_PATIENCE)
+        publishing.result()
+    finally:
+        publishing.cancel()
 
 
 async def _publish(producer: AIOKafkaProducer, kafka_topic: str, source: str, records: Sequence[Record]) -> None:

@@ -31,6 +31,8 @@ _SESSION: Final = 10.0
 _HEARTBEAT: Final = 1.0
 """Also how soon a member notices that another one wants to join."""
 _REBALANCE: Final = 15.0
+_WARNING: Final = 10.0
+"""Seconds between two warnings of the same kind."""
 _READ: Final = 60.0
 """Seconds after which a reader that gets nothing, not even an empty answer, begins anew."""
 
@@ -133,6 +135,7 @@ class _Reader:
     committed: dict[TopicPartition, int] = field(default_factory=dict)
     """How far the group is at least, in each partition."""
     next_look: float = 0.0
+    next_warning: float = 0.0
 
     async def batches(self) -> AsyncIterator[Batch]:
         loop = asyncio.get_running_loop()
@@ -217,7 +220,9 @@ class _Reader:
                 return None
         except KafkaError as error:
             # A broker that is away says nothing about the others, from which we may be reading.
-            logger.debug("completeness_unknown", group=self.group, topic=self.topic, error=repr(error))
+            if asyncio.get_running_loop().time() >= self.next_warning:
+                self.next_warning = asyncio.get_running_loop().time() + _WARNING
+                logger.warning("kafka_unavailable", group=self.group, topic=self.topic, error=repr(error))
             return None
         except Exception as error:
             if is_unavailable(error):

@@ -38,6 +38,8 @@ def configure_logging(level: str, form: Literal["json", "console"]) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    # It tells of each try, thousands of times while a broker is away. What matters of it we tell ourselves.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def _as_it_is(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
