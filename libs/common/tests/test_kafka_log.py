@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -25,6 +26,10 @@ from okgames.outbox import append
 from okgames.postgres_log import PostgresLog, prune
 from okgames.testing import wait_until
 
+Seen = defaultdict[str, list[int]]
+"""The numbers of each player's payments, in the order in which they came."""
+
+PLAYERS = [str(uid) for uid in range(40)]
 FINISH = 5.0
 """Seconds that a batch under way gets when another member joins."""
 SESSION = 10.0
@@ -96,62 +101,74 @@ async def test_what_is_no_event_is_passed_over(subject: Subject, address: KafkaA
         assert [1] == numbers(await take(subject, batches, 1))
 
 
-async def test_a_batch_under_way_is_finished_before_its_partitions_go_to_another_member(subject: Subject) -> None:
-    await write(subject, payment("1", 1))
+async def test_a_batch_under_way_is_finished_before_its_partitions_go_to_another_member(
+    subject: Subject, address: KafkaAddress
+) -> None:
+    await write(subject, *(payment(uid, 1) for uid in PLAYERS))
+    await kafka_records(address, len(PLAYERS))
     async with subject.log.read("group", Topic.PAYMENTS) as first:
-        held = await first_with_records(first)
+        held = await whole_batch(first)
         async with asyncio.TaskGroup() as group, joining(subject, group) as came:
             # Time enough for the other one to ask for its share.
             await asyncio.sleep(FINISH / 2)
             await held.done()
-            going_on = group.create_task(collect(first, []))
-            await write(subject, *(payment(str(uid), 2) for uid in range(40)))
+            going_on = group.create_task(collect(first, defaultdict(list)))
+            await write(subject, *(payment(uid, 2) for uid in PLAYERS))
             await wait_until(lambda: came, timeout=20)
             going_on.cancel()
-    assert [] == [number for number in came if number == 1]
+    assert [2] * len(came) == [number for seen in came.values() for number in seen]
 
 
-async def test_a_batch_that_takes_too_long_is_given_up_and_does_not_move_the_group_back(subject: Subject) -> None:
-    await write(subject, payment("1", 1))
-    async with subject.log.read("group", Topic.PAYMENTS) as first:
-        held = await first_with_records(first)
-        await write(subject, payment("1", 2))
-        async with asyncio.TaskGroup() as group, joining(subject, group) as came:
-            # The first member keeps some of the partitions, and reads nothing.
-            await asyncio.sleep(FINISH + 2)
-            await held.done()
-            going_on = group.create_task(collect(first, came))
-            await wait_until(lambda: came == [1, 2], timeout=20)
-            going_on.cancel()
-    await write(subject, payment("1", 3))
-    async with subject.log.read("group", Topic.PAYMENTS) as batches:
-        assert [3] == numbers(await take(subject, batches, 1))
-
-
-async def test_a_member_that_wakes_up_after_its_session_does_not_move_the_group_back(
-    subject: Subject, database_url: str, address: KafkaAddress
+async def test_a_batch_that_takes_too_long_is_given_up_and_does_not_move_the_group_back(
+    subject: Subject, address: KafkaAddress
 ) -> None:
-    await write(subject, payment("1", 1))
-    sleeper = Thread(target=lambda: asyncio.run(read_and_sleep(database_url, address, SESSION + 3)))
+    await write(subject, *(payment(uid, 1) for uid in PLAYERS))
+    await kafka_records(address, len(PLAYERS))
+    async with subject.log.read("group", Topic.PAYMENTS) as first:
+        held = await whole_batch(first)
+        await write(subject, *(payment(uid, 2) for uid in PLAYERS))
+        async with asyncio.TaskGroup() as group, joining(subject, group) as came:
+            await wait_until(lambda: [1, 2] in came.values(), timeout=20)
+        # Until the first member has all partitions again.
+        await asyncio.sleep(FINISH + 3)
+        await held.done()
+    await nothing_comes_again(subject, [uid for uid, seen in came.items() if seen == [1, 2]])
+
+
+@pytest.mark.parametrize("awake", [0.0, 3.0], ids=["at once", "when it has joined again"])
+async def test_a_member_that_wakes_up_after_its_session_does_not_move_the_group_back(
+    subject: Subject, database_url: str, address: KafkaAddress, awake: float
+) -> None:
+    async def read_and_sleep() -> None:
+        log = KafkaLog(address, Database(database_url, "public"))
+        async with log.read("group", Topic.PAYMENTS) as batches:
+            batch = await whole_batch(batches)
+            # The whole loop, with its heartbeats, as a stopped process.
+            time.sleep(SESSION + 3)  # noqa: ASYNC251 - see above
+            await asyncio.sleep(awake)
+            await batch.done()
+
+    await write(subject, *(payment(uid, 1) for uid in PLAYERS))
+    await kafka_records(address, len(PLAYERS))
+    sleeper = Thread(target=lambda: asyncio.run(read_and_sleep()))
     sleeper.start()
     await asyncio.sleep(SESSION / 2)
-    await write(subject, payment("1", 2))
+    await write(subject, *(payment(uid, 2) for uid in PLAYERS))
     # Asleep, the first member cannot give up its partitions; when its session is over, this one gets all of them.
     async with subject.log.read("group", Topic.PAYMENTS) as batches:
-        assert [1, 2] == numbers(await take(subject, batches, 2))
+        await take(subject, batches, 2 * len(PLAYERS))
     await asyncio.to_thread(sleeper.join)
-    await write(subject, payment("1", 3))
-    async with subject.log.read("group", Topic.PAYMENTS) as batches:
-        assert [3] == numbers(await take(subject, batches, 1))
+    await nothing_comes_again(subject, PLAYERS)
 
 
-async def read_and_sleep(database_url: str, address: KafkaAddress, seconds: float) -> None:
-    log = KafkaLog(address, Database(database_url, "public"))
-    async with log.read("group", Topic.PAYMENTS) as batches:
-        batch = await first_with_records(batches)
-        # The whole loop, with its heartbeats, as a stopped process.
-        time.sleep(seconds)  # noqa: ASYNC251 - see above
-        await batch.done()
+async def nothing_comes_again(subject: Subject, uids: Sequence[str]) -> None:
+    """The group goes on with the third event of these players, of whom it has read two."""
+    await write(subject, *(payment(uid, 3) for uid in uids))
+    came: Seen = defaultdict(list)
+    async with subject.log.read("group", Topic.PAYMENTS) as batches, asyncio.timeout(20):
+        while not all(3 in came[uid] for uid in uids):
+            note(await anext(batches), came)
+    assert {uid: [3] for uid in uids} == {uid: came[uid] for uid in uids}
 
 
 async def test_a_forwarder_that_dies_between_acknowledgement_and_mark_sends_the_same_events_again(
@@ -196,6 +213,30 @@ async def test_of_two_forwarders_one_carries_a_partition_and_the_other_takes_ove
                 batch = await anext(batches)
                 came |= {record.id for record in batch.records}
                 await batch.done()
+
+
+async def test_a_group_is_not_complete_while_events_wait_for_the_forwarder(
+    database: Database, address: KafkaAddress
+) -> None:
+    async def read_on() -> None:
+        async with subject.log.read("group", Topic.PAYMENTS) as batches:
+            async for batch in batches:
+                await batch.done()
+                if batch.complete_until is not None:
+                    complete_until.append(batch.complete_until)
+
+    subject = Subject(KafkaLog(address, database), append, database)
+    complete_until: list[float] = []
+    await write(subject, payment("1", 1))
+    written_at = asyncio.get_running_loop().time()
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(read_on())
+        await asyncio.sleep(2)
+        too_soon = [time for time in complete_until if time > written_at]
+        async with forwarding(database, address, Topic.PAYMENTS):
+            await wait_until(lambda: any(time > written_at for time in complete_until), timeout=20)
+        reading.cancel()
+    assert [] == too_soon
 
 
 async def test_a_group_is_complete_when_kafka_has_deleted_what_it_has_not_read(
@@ -256,9 +297,9 @@ async def delete_everything(address: KafkaAddress) -> None:
 
 
 @asynccontextmanager
-async def joining(subject: Subject, group: asyncio.TaskGroup) -> AsyncIterator[list[int]]:
-    """Let a second member join and note the numbers of what it reads."""
-    came: list[int] = []
+async def joining(subject: Subject, group: asyncio.TaskGroup) -> AsyncIterator[Seen]:
+    """Let a second member join, and note the numbers that it reads of each player."""
+    came: Seen = defaultdict(list)
 
     async def join() -> None:
         async with subject.log.read("group", Topic.PAYMENTS) as batches:
@@ -269,11 +310,21 @@ async def joining(subject: Subject, group: asyncio.TaskGroup) -> AsyncIterator[l
     task.cancel()
 
 
-async def collect(batches: AsyncIterator[Batch], into: list[int]) -> None:
+async def collect(batches: AsyncIterator[Batch], into: Seen) -> None:
     async for batch in batches:
-        into += [int(number) for number in all_numbers(batch.records)]
+        note(batch, into)
         await batch.done()
 
 
-def all_numbers(records: Sequence[object]) -> list[int]:
-    return [number for uid in range(40) for number in numbers(records, str(uid))]
+def note(batch: Batch, into: Seen) -> None:
+    for record in batch.records:
+        into[record.key.removeprefix("KEY:")] += numbers([record], record.key.removeprefix("KEY:"))
+
+
+async def whole_batch(batches: AsyncIterator[Batch]) -> Batch:
+    """Return one batch that has the first event of every player."""
+    # Time enough for what each of the brokers has of them to arrive.
+    await asyncio.sleep(1)
+    batch = await first_with_records(batches)
+    assert len(PLAYERS) == len(batch.records)
+    return batch
