@@ -171,6 +171,35 @@ async def nothing_comes_again(subject: Subject, uids: Sequence[str]) -> None:
     assert {uid: [3] for uid in uids} == {uid: came[uid] for uid in uids}
 
 
+async def test_a_member_with_a_name_finds_its_partitions_untouched_after_a_restart(
+    subject: Subject, database: Database, address: KafkaAddress
+) -> None:
+    async def read(member: str, came: Seen) -> None:
+        log = KafkaLog(address, database, member=member)
+        async with log.read("group", Topic.PAYMENTS) as batches:
+            await collect(batches, came)
+
+    stays: Seen = defaultdict(list)
+    restarts: Seen = defaultdict(list)
+    async with asyncio.TaskGroup() as group:
+        staying = group.create_task(read("okgames-0", stays))
+        restarting = group.create_task(read("okgames-1", restarts))
+        await asyncio.sleep(FINISH)
+        await write(subject, *(payment(uid, 1) for uid in PLAYERS))
+        await wait_until(lambda: len(stays) + len(restarts) == len(PLAYERS) and stays and restarts, timeout=20)
+        restarting.cancel()
+        await asyncio.wait([restarting])
+        await write(subject, *(payment(uid, 2) for uid in PLAYERS))
+        # Without a name, its partitions would be with the other one by now.
+        await asyncio.sleep(SESSION / 4)
+        assert not set(stays) & set(restarts)
+        restarting = group.create_task(read("okgames-1", restarts))
+        await wait_until(lambda: all(seen == [1, 2] for seen in [*stays.values(), *restarts.values()]), timeout=20)
+        for task in (staying, restarting):
+            task.cancel()
+    assert len(PLAYERS) == len(stays) + len(restarts)
+
+
 async def test_a_forwarder_that_dies_between_acknowledgement_and_mark_sends_the_same_events_again(
     database: Database, address: KafkaAddress
 ) -> None:
