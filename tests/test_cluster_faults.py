@@ -45,6 +45,10 @@ async def test_while_all_brokers_are_down_callbacks_are_answered_and_everything_
         for copy in studio.copies["forwarder"]:
             await copy.kill()
             await copy.start(studio.http)
+        # Nor is there anybody to say goodbye to.
+        for service in ("forwarder", "notifier", "subscription-ledger"):
+            assert 0 == await studio.copies[service][0].stop()
+            await studio.copies[service][0].start(studio.http)
         await players.goes_on()
         answered = players.concluded[before:]
         for number in brokers.numbers:

@@ -216,13 +216,11 @@ async def world(
     directory: Path, *, config: str = CONFIG, environment: Mapping[str, str] = MappingProxyType({})
 ) -> AsyncIterator[World]:
     """Set up a game, the system in one process and OK on free ports; end all of them afterwards."""
-    async with _company(directory, config, environment) as company:
-        up = company.copy("up", "up")
-        async with company.world({"up": [up]}, f"{up.url}/ok/callback") as one:
-            yield one
+    async with company_of(directory, config, environment) as company, company.one_process() as one:
+        yield one
 
 
-CLUSTER: Final = {"callback-gateway": 2, "subscription-ledger": 2, "notifier": 2, "forwarder": 2}
+CLUSTER: Final = MappingProxyType({"callback-gateway": 2, "subscription-ledger": 2, "notifier": 2, "forwarder": 2})
 
 
 @asynccontextmanager
@@ -231,28 +229,17 @@ async def cluster(
     *,
     database_url: str,
     kafka: KafkaAddress,
-    copies: Mapping[str, int] = MappingProxyType(CLUSTER),
+    copies: Mapping[str, int] = CLUSTER,
     config: str = CONFIG,
 ) -> AsyncIterator[World]:
     """Set up a game, copies of each service on Kafka, and OK on free ports; end all of them afterwards."""
-    environment = {"OKGAMES_DATABASE_URL": database_url, "OKGAMES_EVENT_LOG": str(kafka)}
-    async with _company(directory, config, environment) as company:
-        for arguments in (["migrate"], ["topics", "apply"]):
-            await company.run(*arguments)
-        processes = {
-            service: [company.copy(f"{service}-{number}", "run", service) for number in range(count)]
-            for service, count in copies.items()
-        }
-        (port,) = free_ports(1)
-        async with (
-            balancer(processes["callback-gateway"], port),
-            company.world(processes, f"http://127.0.0.1:{port}/ok/callback") as one,
-        ):
-            yield one
+    environment = {"OKGAMES_DATABASE_URL": database_url}
+    async with company_of(directory, config, environment) as company, company.cluster(kafka, copies) as one:
+        yield one
 
 
 @dataclass
-class _Company:
+class Company:
     """What every process of one set-up has in common."""
 
     directory: Path
@@ -260,19 +247,41 @@ class _Company:
     game: Game
     http: aiohttp.ClientSession
 
+    @asynccontextmanager
+    async def one_process(self) -> AsyncIterator[World]:
+        up = self.copy("up", "up")
+        async with self._world({"up": [up]}, f"{up.url}/ok/callback") as one:
+            yield one
+
+    @asynccontextmanager
+    async def cluster(self, kafka: KafkaAddress, copies: Mapping[str, int] = CLUSTER) -> AsyncIterator[World]:
+        self.environment = {**self.environment, "OKGAMES_EVENT_LOG": str(kafka)}
+        for arguments in (["migrate"], ["topics", "apply"]):
+            await self._run(*arguments)
+        processes = {
+            service: [self.copy(f"{service}-{number}", "run", service) for number in range(count)]
+            for service, count in copies.items()
+        }
+        (port,) = free_ports(1)
+        async with (
+            balancer(processes["callback-gateway"], port),
+            self._world(processes, f"http://127.0.0.1:{port}/ok/callback") as one,
+        ):
+            yield one
+
     def copy(self, name: str, *arguments: str) -> Copy:
         http, management = free_ports(2)
         own = {"OKGAMES_HTTP": f"127.0.0.1:{http}", "OKGAMES_MANAGEMENT_HTTP": f"127.0.0.1:{management}"}
         return Copy(name, arguments, self.directory, {**self.environment, **own})
 
-    async def run(self, *arguments: str) -> None:
+    async def _run(self, *arguments: str) -> None:
         """Run a command to its end."""
         copy = self.copy("-".join(arguments), *arguments)
         await copy.spawn()
         assert await copy.running.wait() == 0, copy.log.read_text()
 
     @asynccontextmanager
-    async def world(self, copies: Mapping[str, Sequence[Copy]], callback_url: str) -> AsyncIterator[World]:
+    async def _world(self, copies: Mapping[str, Sequence[Copy]], callback_url: str) -> AsyncIterator[World]:
         simulator = self.copy("simulator", "simulator", "--callback-url", callback_url)
         one = World(copies, simulator, self.game, self.http, callback_url, self.copy)
         try:
@@ -284,7 +293,7 @@ class _Company:
 
 
 @asynccontextmanager
-async def _company(directory: Path, config: str, environment: Mapping[str, str]) -> AsyncIterator[_Company]:
+async def company_of(directory: Path, config: str, environment: Mapping[str, str]) -> AsyncIterator[Company]:
     game_port, simulator_port = free_ports(2)
     (directory / "okgames.toml").write_text(
         config.format(
@@ -304,7 +313,7 @@ async def _company(directory: Path, config: str, environment: Mapping[str, str])
     }
     game = Game(game_port)
     async with _game_server(game), aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
-        yield _Company(directory, {**inherited, **settings, **environment}, game, http)
+        yield Company(directory, {**inherited, **settings, **environment}, game, http)
 
 
 @asynccontextmanager
