@@ -199,6 +199,7 @@ class _DockerBrokers(Brokers):
         from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - only tests have it
 
         self._containers = {}
+        self._started: set[int] = set()
         for number in self.numbers:
             # On the host's network, so that a broker is known by one address to the others and to the tests.
             container = DockerContainer(_IMAGE, network_mode="host").with_env("CLUSTER_ID", _CLUSTER_ID)
@@ -208,12 +209,12 @@ class _DockerBrokers(Brokers):
             self._containers[number] = container
 
     def start(self, number: int) -> None:
-        container = self._containers[number]
-        if container.get_wrapped_container() is None:
-            # testcontainers leaves a reaper behind that removes the containers of a killed pytest.
-            container.start()
-        else:
-            container.get_wrapped_container().start()
+        if number in self._started:
+            self._containers[number].get_wrapped_container().start()
+            return
+        # testcontainers leaves a reaper behind, which removes the containers of a pytest that was killed.
+        self._containers[number].start()
+        self._started.add(number)
 
     def kill(self, number: int) -> None:
         self._containers[number].get_wrapped_container().kill()
@@ -229,7 +230,7 @@ class _DockerBrokers(Brokers):
             container.stop()
 
     def last_words(self) -> str:
-        return "\n".join(b"".join(each.get_logs()).decode()[-2000:] for each in self._containers.values())
+        return "\n".join(b"".join(self._containers[each].get_logs()).decode()[-2000:] for each in self._started)
 
 
 def given_brokers() -> list[str] | None:
@@ -289,13 +290,23 @@ def _directory() -> Iterator[Path]:
     directory = _TARGET / f"brokers-{os.getpid()}-{time.monotonic_ns()}"
     _TARGET.mkdir(exist_ok=True)
     for other in _TARGET.glob("brokers-*"):
-        if not Path(f"/proc/{other.name.split('-')[1]}").exists():
+        if not _is_running(int(other.name.split("-")[1])):
             shutil.rmtree(other, ignore_errors=True)
     directory.mkdir()
     try:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
 
 
 def _is_open(ports: tuple[int, int]) -> bool:
