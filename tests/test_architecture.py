@@ -69,6 +69,9 @@ def test_contract_is_kept(tree: Path, contract: str) -> None:
         ("mode", "callback_gateway/store.py", "from okgames.log import EventLog"),
         ("mode", "notifier/jobs/courier.py", "from okgames.consumer import keep_going"),
         ("mode", "subscription_ledger/service.py", "from okgames.runtime import run"),
+        ("mode", "notifier/service.py", "from okgames.kafka_log import KafkaLog"),
+        ("mode", "callback_gateway/jobs.py", "from okgames.forwarder import forward"),
+        ("mode", "subscription_ledger/handlers.py", "import aiokafka"),
         # Through others: every service imports okgames.database.
         ("mode", "okgames/database.py", "import okgames.postgres_log"),
     ],

@@ -6,7 +6,8 @@ from world import APPLICATION_KEY, World
 
 from okgames.testing import wait_until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# Starting three brokers and eight processes counts as a part of the first test.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 
 async def test_every_known_callback_gets_its_answer_whenever_it_comes(studio: World) -> None:

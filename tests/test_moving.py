@@ -3,10 +3,13 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from kafka_world import fresh_address
 from world import CONFIG, company_of
 
 from okgames.testing import DatabaseTemplates, wait_until
+
+pytestmark = pytest.mark.timeout(600)
 
 UIDS = [str(uid) for uid in range(1, 31)]
 

@@ -36,9 +36,6 @@ _WARNING: Final = 10.0
 _READ: Final = 60.0
 """Seconds after which a reader that gets nothing, not even an empty answer, begins anew."""
 
-_stopping: "Final[set[asyncio.Task[None]]]" = set()
-"""Consumers that are being closed; the event loop itself would forget them."""
-
 logger = structlog.get_logger()
 
 
@@ -55,9 +52,17 @@ class KafkaLog:
         self._database = database
         self._member = member
         self._readers: set[_Reader] = set()
+        self._stopping: set[asyncio.Task[None]] = set()
+        """Consumers that take their time to stop; the event loop itself would forget them."""
 
     @asynccontextmanager
     async def read(self, group: str, topic: str, *, max_records: int = 500) -> AsyncIterator[AsyncIterator[Batch]]:
+        try:
+            connection = await self._database.connect()
+        except Exception as error:
+            if is_unavailable(error):
+                raise LogUnavailable(str(error)) from error
+            raise
         name = self._address.topic(topic)
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._address.servers,
@@ -74,12 +79,6 @@ class KafkaLog:
             max_partition_fetch_bytes=1024 * 1024,
             fetch_max_wait_ms=int(_POLL * 1000),
         )
-        try:
-            connection = await self._database.connect()
-        except Exception as error:
-            if is_unavailable(error):
-                raise LogUnavailable(str(error)) from error
-            raise
         reader = _Reader(consumer, connection, group, topic, name, max_records)
         try:
             consumer.subscribe([name], listener=reader)
@@ -89,7 +88,19 @@ class KafkaLog:
         finally:
             self._readers.discard(reader)
             connection.terminate()
-            await reader.close()
+            await self._close(reader)
+
+    async def _close(self, reader: "_Reader") -> None:
+        """Leave the group, with what is not done; go on without a Kafka that does not answer."""
+        reader.term += 1
+        reader.finished.set()
+        stopping = asyncio.create_task(reader.consumer.stop())
+        self._stopping.add(stopping)
+        stopping.add_done_callback(self._stopping.discard)
+        await asyncio.wait([stopping], timeout=_FINISH)
+        if not stopping.done():
+            # Cancelled, it would leave its tasks behind. It ends when its requests have timed out.
+            logger.warning("group_not_left", group=reader.group, topic=reader.topic)
 
     async def lags(self, _database: Database) -> dict[tuple[str, str], int]:
         """Count what the groups of this process's readers have not read yet."""
@@ -265,18 +276,6 @@ class _Reader:
         ends = await self._ends()
         committed = await asyncio.gather(*(self.consumer.committed(each) for each in ends))
         return sum(max(0, end - (offset or 0)) for end, offset in zip(ends.values(), committed, strict=True))
-
-    async def close(self) -> None:
-        """Leave the group, with what is not done; give up on a Kafka that does not answer."""
-        self.term += 1
-        self.finished.set()
-        stopping = asyncio.create_task(self.consumer.stop())
-        _stopping.add(stopping)
-        stopping.add_done_callback(_stopping.discard)
-        await asyncio.wait([stopping], timeout=_FINISH)
-        if not stopping.done():
-            # Cancelled, it would leave its tasks behind. It ends when its requests have timed out.
-            logger.warning("group_not_left", group=self.group, topic=self.topic)
 
 
 async def _within(seconds: float, awaitable: Any) -> Any:

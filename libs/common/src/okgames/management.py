@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -11,7 +12,7 @@ from okgames.log import LogUnavailable
 from okgames.settings import HttpAddress
 from okgames.telemetry import LAG
 
-Lags = Callable[[], Awaitable[Mapping[tuple[str, str], int]]]
+Lags: TypeAlias = Callable[[], Awaitable[Mapping[tuple[str, str], int]]]
 """Count what each (group, topic) has not read yet; raise LogUnavailable."""
 
 
