@@ -38,6 +38,8 @@ APP = App.model_validate(
         "application_id": "1234567890",
         "application_key": APPLICATION_KEY,
         "secret_keys": [SECRET],
+        # Whatever an application's own zone is, promotions and notifications go by Moscow's.
+        "timezone": "Asia/Yekaterinburg",
         "access_tokens": [TOKEN],
     }
 )

@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -36,7 +36,7 @@ from okgames.ok_answer import (
 from okgames.ok_protocol import session_secret, sign
 
 MOSCOW: Final = ZoneInfo("Europe/Moscow")
-"""The zone of `expires`, as OK's page on notifications.sendMass says."""
+"""The zone of `expires`, as OK's page on notifications.sendMass says, and of a promotion's day, as its rules are."""
 
 ANSWER_WITHIN: Final = timedelta(seconds=10)
 CASHBACK_WITHIN: Final = timedelta(seconds=60)
@@ -99,8 +99,8 @@ class OkApi:
         it; raise NotSent where the call surely did not reach OK, NoAnswer where nobody can know.
         """
         parameters = {
-            "from": _minute(from_, self._app.timezone),
-            "to": _minute(to, self._app.timezone),
+            "from": _minute(from_),
+            "to": _minute(to),
             "amount": ",".join(map(str, prizes_oks)),
         }
         return await self._call("payment.appCashback", parameters, self._cashback_within)
@@ -145,7 +145,7 @@ class OkApi:
 
     async def send_mass(self, text: str, expires_at: datetime, status: Literal["PUBLIC", "ADMINS_ONLY"]) -> str:
         """Notify all players, or the game's developers only; return the id by which it can be stopped."""
-        parameters = {"text": text, "expires": _minute(expires_at, MOSCOW), "status": status}
+        parameters = {"text": text, "expires": _minute(expires_at), "status": status}
         return bare_id_of(await self._tell("notifications.sendMass", parameters))
 
     async def stop_send_mass(self, notification_id: str) -> bool:
@@ -243,6 +243,6 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     return bytes(taken)
 
 
-def _minute(time: datetime, zone: tzinfo) -> str:
+def _minute(time: datetime) -> str:
     """Write `yyyy.MM.dd HH:mm`, the format of payment.appCashback and of notifications.sendMass."""
-    return f"{time.astimezone(zone):%Y.%m.%d %H:%M}"
+    return f"{time.astimezone(MOSCOW):%Y.%m.%d %H:%M}"

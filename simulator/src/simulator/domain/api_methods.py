@@ -73,12 +73,11 @@ class ApiMethods:
         return method(call, now, chance)
 
     def _award_cashback(self, call: ApiCall, now: datetime, chance: Chance) -> object:
-        zone = call.app.timezone
         asked = CashbackCall(
             application_key=call.app.application_key,
             at=now,
-            begins_at=call.read("from", partial(minute, zone=zone)),
-            ends_at=call.read("to", partial(minute, zone=zone)),
+            begins_at=call.read("from", partial(minute, zone=MOSCOW)),
+            ends_at=call.read("to", partial(minute, zone=MOSCOW)),
             prizes_oks=call.read("amount", amounts),
         )
         try:
