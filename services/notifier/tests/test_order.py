@@ -2,6 +2,7 @@ import json
 from collections import defaultdict
 from contextlib import AsyncExitStack
 
+import pytest
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ class Whims:
         return web.Response(status=status)
 
 
+@pytest.mark.timeout(600)
 @settings(deadline=None, max_examples=40)
 @given(
     batches=st.lists(st.lists(st.sampled_from("123"), min_size=1, max_size=15), min_size=1, max_size=4),
