@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+import cluster
 import daily_rewards
 import gateway
 import ledger_batches
@@ -28,6 +29,7 @@ _PARTS: Final[dict[str, Callable[[Run], Awaitable[None]]]] = {
     "notifier": webhook_rate.measure,
     "rewards": daily_rewards.measure,
     "promotions": promotions.measure,
+    "kafka": cluster.measure,
 }
 
 

@@ -18,6 +18,7 @@ from studio import ADMIN_TOKEN, write_configuration
 from system import Program, System
 
 from okgames.embedded_postgres import embedded_postgres
+from okgames.kafka import KafkaAddress
 from okgames.testing import wait_until
 
 _HERE: Final = Path(__file__).parent
@@ -99,8 +100,10 @@ class Stage:
         await self._wait_for(program, port)
         return f"127.0.0.1:{port}"
 
-    async def okgames(self, *command: str, database_url: str, game: str | None = None) -> System:
-        """Start `okgames` and wait until it is ready."""
+    async def okgames(
+        self, *command: str, database_url: str, game: str | None = None, kafka: KafkaAddress | None = None
+    ) -> System:
+        """Start `okgames` and wait until it is ready; without an address of Kafka, the log is Postgres."""
         name = f"okgames {' '.join(command)}"
         http_port, management_port = free_ports(2)
         address, management = f"127.0.0.1:{http_port}", f"127.0.0.1:{management_port}"
@@ -108,6 +111,8 @@ class Stage:
             "OKGAMES_HTTP": address,
             "OKGAMES_MANAGEMENT_HTTP": management,
         }
+        if kafka is not None:
+            environment["OKGAMES_EVENT_LOG"] = str(kafka)
         program = await self.start(name, [_OKGAMES, *command], environment)
         await self._wait_for(program, management_port)
         return System(program, address, management, await self.connect(database_url), self.http)

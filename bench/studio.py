@@ -1,9 +1,12 @@
 """The studio that is measured: its keys, its products, and the callbacks that OK sends for its game."""
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
+
+from okgames.events import PaymentReceived, derive_id
 
 APPLICATION_KEY: Final = "CBTESTKEYABABABABA"
 SECRET_KEY: Final = "0123456789ABCDEF01234567"
@@ -83,3 +86,16 @@ def callback_target(number: int) -> str:
 def number_of(transaction_id: str) -> int:
     """Return the number of the purchase that OK gave this transaction_id."""
     return int(transaction_id.partition("_")[0])
+
+
+def purchase(number: int) -> PaymentReceived:
+    """Return the event of a purchase, as the gateway would write it."""
+    return PaymentReceived(
+        id=derive_id("purchase", number),
+        occurred_at=datetime.now(UTC),
+        application_key=APPLICATION_KEY,
+        uid=str(500_000_000_000 + number % PLAYERS),
+        product="gold_100",
+        transaction_id=f"{number}_1772435730123",
+        amount_oks=PRICES["gold_100"],
+    )
