@@ -46,7 +46,7 @@ class _BatchesOf:
 
 
 @dataclass
-class _Ledger:
+class Ledger:
     """The ledger's own reader and handler, without the process around them."""
 
     service: Service
@@ -65,7 +65,7 @@ class _Ledger:
         renewing = range(first + 3, first + count, 4)
         await self._append([_subscription("vip", uid, now - _WEEK) for uid in renewing])
         await self.apply(_BATCH)
-        await self._append([_payment(uid, now) for uid in range(first, first + count)])
+        await self._append([payment(uid, now) for uid in range(first, first + count)])
 
     async def apply(self, batch: int) -> float:
         """Read what is in the log, in batches, and return the seconds it took."""
@@ -87,7 +87,7 @@ class _Ledger:
                 await append(tx, *payments[start : start + _BATCH])
 
 
-def _payment(uid: int, now: datetime) -> Payment:
+def payment(uid: int, now: datetime) -> Payment:
     match uid % 4:
         case 0 | 1:
             return PaymentReceived(
@@ -122,7 +122,7 @@ async def measure(run: Run) -> None:
     """Measure how many events a second the ledger applies, beside COPY of what it writes and beside batches of one."""
     url = await run.stage.database("ledger")
     settings = Settings(database_url=url, config=run.stage.configuration(None))
-    ledger = _Ledger(
+    ledger = Ledger(
         service(settings, load_config(settings.config), SystemClock()), PostgresLog(Database(url, "event_log"))
     )
     await ledger.service.database.open()
@@ -131,7 +131,7 @@ async def measure(run: Run) -> None:
     await _measure(run, ledger, rows)
 
 
-async def _measure(run: Run, ledger: _Ledger, rows: WrittenRows) -> None:
+async def _measure(run: Run, ledger: Ledger, rows: WrittenRows) -> None:
     events = run.count(_EVENTS)
     copied: list[int] = []
 
