@@ -1,33 +1,76 @@
 """How a studio that has outgrown one machine moves to a cluster."""
 
-import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
 
+import asyncpg
 import pytest
+import pytest_asyncio
 from kafka_world import fresh_address
-from world import CONFIG, company_of
+from load import load
+from world import CONFIG, Move, company_of
 
-from okgames.testing import DatabaseTemplates, wait_until
+from okgames.testing import DatabaseTemplates
 
 pytestmark = pytest.mark.timeout(600)
 
-UIDS = [str(uid) for uid in range(1, 31)]
+
+@pytest.fixture
+def database_url(database_templates: DatabaseTemplates) -> Iterator[str]:
+    with database_templates.empty() as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def move(tmp_path: Path, database_url: str, kafka_servers: list[str]) -> AsyncIterator[Move]:
+    async with (
+        company_of(tmp_path, CONFIG, {"OKGAMES_DATABASE_URL": database_url}) as company,
+        company.one_process_before_a_move(fresh_address(kafka_servers)) as one,
+    ):
+        yield one
 
 
 async def test_what_one_process_has_not_finished_is_finished_by_the_cluster_and_nothing_happens_twice(
-    tmp_path: Path, database_templates: DatabaseTemplates, kafka_servers: list[str]
+    move: Move, database_url: str
 ) -> None:
-    with database_templates.empty() as url:
-        async with company_of(tmp_path, CONFIG, {"OKGAMES_DATABASE_URL": url}) as company:
-            async with company.one_process() as studio:
-                await studio.player("purchase", UIDS[0], "gold_100")
-                await wait_until(lambda: studio.game.items(UIDS[0]) == {"gold": 100})
-                await asyncio.gather(*(studio.player("purchase", uid, "gold_100") for uid in UIDS[1:]))
-                await studio.kill()
-            async with company.cluster(fresh_address(kafka_servers)) as studio:
-                await studio.player("purchase", "31", "gold_100")
-                await studio.advance("1h")
-                everybody = [*UIDS, "31"]
-                await wait_until(lambda: all(studio.game.items(uid) == {"gold": 100} for uid in everybody), timeout=60)
+    studio = move.studio
+    async with load(studio):
+        pass
+    delivered = dict(studio.game.times_received)
+    handled = await inboxes(database_url)
+    for number in range(20):
+        await studio.player("purchase", str(7000 + number), "gold_100")
+    await studio.kill()
+    await move.start_cluster()
+    async with load(studio):
+        pass
 
-                assert dict.fromkeys(everybody, 1) == {uid: len(studio.game.rewards(uid)) for uid in everybody}
+    assert delivered == {each: studio.game.times_received[each] for each in delivered}
+    assert handled.items() <= (await inboxes(database_url)).items()
+
+
+async def test_a_studio_moves_while_callbacks_come_and_none_fails(move: Move) -> None:
+    async with load(move.studio) as players:
+        await move.start_cluster()
+        await players.goes_on()
+        assert 0 == await move.up.stop()
+        await players.goes_on(100)
+
+    assert [] == players.failed_attempts
+
+
+async def inboxes(database_url: str) -> dict[tuple[str, str], datetime]:
+    """Return when each service handled each event."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        rows = await connection.fetch(
+            """
+            select 'subscription-ledger' as service, event_id::text, handled_at from subscription_ledger.inbox
+            union all
+            select 'notifier', event_id::text, handled_at from notifier.inbox
+            """
+        )
+    finally:
+        await connection.close()
+    return {(row["service"], row["event_id"]): row["handled_at"] for row in rows}

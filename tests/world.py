@@ -254,20 +254,36 @@ class Company:
             yield one
 
     @asynccontextmanager
+    async def one_process_before_a_move(self, kafka: KafkaAddress) -> AsyncIterator["Move"]:
+        """Run one process behind a balancer, for a cluster to be started beside it or after it."""
+        up = self.copy("up", "up")
+        gateways = [up]
+        (port,) = free_ports(1)
+        async with balancer(gateways, port), self._world({"up": [up]}, f"http://127.0.0.1:{port}/ok/callback") as one:
+            try:
+                yield Move(self, one, up, gateways, kafka)
+            finally:
+                await up.end()
+
+    @asynccontextmanager
     async def cluster(self, kafka: KafkaAddress, copies: Mapping[str, int] = CLUSTER) -> AsyncIterator[World]:
-        self.environment = {**self.environment, "OKGAMES_EVENT_LOG": str(kafka)}
-        for arguments in (["migrate"], ["topics", "apply"]):
-            await self._run(*arguments)
-        processes = {
-            service: [self.copy(f"{service}-{number}", "run", service) for number in range(count)]
-            for service, count in copies.items()
-        }
+        processes = await self.copies_on(kafka, copies)
         (port,) = free_ports(1)
         async with (
             balancer(processes["callback-gateway"], port),
             self._world(processes, f"http://127.0.0.1:{port}/ok/callback") as one,
         ):
             yield one
+
+    async def copies_on(self, kafka: KafkaAddress, counts: Mapping[str, int]) -> Mapping[str, Sequence[Copy]]:
+        """Prepare the database and Kafka for so many copies of each service, which are left to be started."""
+        self.environment = {**self.environment, "OKGAMES_EVENT_LOG": str(kafka)}
+        for arguments in (["migrate"], ["topics", "apply"]):
+            await self._run(*arguments)
+        return {
+            service: [self.copy(f"{service}-{number}", "run", service) for number in range(count)]
+            for service, count in counts.items()
+        }
 
     def copy(self, name: str, *arguments: str) -> Copy:
         http, management = free_ports(2)
@@ -290,6 +306,24 @@ class Company:
             yield one
         finally:
             await asyncio.gather(*(copy.end() for copy in [*one.all_copies, simulator]))
+
+
+@dataclass
+class Move:
+    """A system in one process on Postgres, and the Kafka on which it will be a cluster with the same database."""
+
+    company: Company
+    studio: World
+    up: Copy
+    gateways: list[Copy]
+    """Where callbacks go."""
+    kafka: KafkaAddress
+
+    async def start_cluster(self) -> None:
+        """Start the services over Kafka and let callbacks go to their gateways; leave the one process as it is."""
+        self.studio.copies = await self.company.copies_on(self.kafka, CLUSTER)
+        await self.studio.start()
+        self.gateways[:] = self.studio.copies["callback-gateway"]
 
 
 @asynccontextmanager
