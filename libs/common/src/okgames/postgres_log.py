@@ -55,6 +55,18 @@ class _Heads:
     positions: dict[int, int]
 
 
+@dataclass(frozen=True)
+class _Fetched:
+    """Hold what was found behind the cursors at a time of the event loop's clock."""
+
+    asked_at: float
+    rows: "list[asyncpg.Record]"
+
+    @property
+    def ends(self) -> dict[int, int]:
+        return {row["partition"]: row["position"] for row in self.rows}
+
+
 @dataclass
 class _Reader:
     connection: "asyncpg.Connection[asyncpg.Record]"
@@ -64,20 +76,21 @@ class _Reader:
     cursors: dict[int, int] = field(default_factory=dict)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     heads: _Heads | None = None
+    one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the connection is in use: cursors are moved while the next batch is fetched."""
 
     async def batches(self) -> AsyncIterator[Batch]:
-        loop = asyncio.get_running_loop()
+        fetched: asyncio.Task[_Fetched] | None = None
         try:
             await self.connection.add_listener("event_log", self._on_append)
             while True:
-                self.news.clear()
-                await self._take_partitions()
-                asked_at = loop.time()
-                rows = await self._fetch()
-                ends = {row["partition"]: row["position"] for row in rows}
+                found = await (fetched or self._fetch({}))
+                rows, ends = found.rows, found.ends
                 records = [Record(row["id"], row["type"], row["key"], row["data"]) for row in rows]
                 is_full = len(rows) == self.max_records
-                complete_until = None if is_full else await self._complete_until(asked_at)
+                complete_until = None if is_full else await self._complete_until(found.asked_at)
+                # Where there is more, it is brought while this batch is handled.
+                fetched = self._start_fetching(ends) if is_full else None
                 yield Batch(records, partial(self._move_to, ends), complete_until)
                 self._must_have_reached(ends)
                 if not rows:
@@ -131,7 +144,21 @@ class _Reader:
         )
         self.cursors |= {row["partition"]: row["position"] for row in rows}
 
-    async def _fetch(self) -> "list[asyncpg.Record]":
+    def _start_fetching(self, under_way: dict[int, int]) -> "asyncio.Task[_Fetched]":
+        fetching = asyncio.create_task(self._fetch(under_way))
+        # A reader that is closed meanwhile does not ask what came of it; the connection's end is the task's.
+        fetching.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return fetching
+
+    async def _fetch(self, under_way: dict[int, int]) -> _Fetched:
+        """Look behind the cursors, or behind where a batch under way will move them."""
+        async with self.one_at_a_time:
+            self.news.clear()
+            await self._take_partitions()
+            asked_at = asyncio.get_running_loop().time()
+            return _Fetched(asked_at, await self._rows_behind(self.cursors | under_way))
+
+    async def _rows_behind(self, cursors: dict[int, int]) -> "list[asyncpg.Record]":
         return await self.connection.fetch(
             """
             select news.partition, news.position, news.id, news.type, news.key, news.data
@@ -146,8 +173,8 @@ class _Reader:
             limit $4
             """,
             self.topic,
-            list(self.cursors.keys()),
-            list(self.cursors.values()),
+            list(cursors.keys()),
+            list(cursors.values()),
             self.max_records,
         )
 
@@ -155,17 +182,18 @@ class _Reader:
         if not ends:
             return
         try:
-            await self.connection.execute(
-                """
+            async with self.one_at_a_time:
+                await self.connection.execute(
+                    """
                 insert into event_log.cursors (reader_group, topic, partition, position)
                 select $1, $2, * from unnest($3::int[], $4::bigint[])
                 on conflict (topic, partition, reader_group) do update set position = excluded.position
                 """,
-                self.group,
-                self.topic,
-                list(ends.keys()),
-                list(ends.values()),
-            )
+                    self.group,
+                    self.topic,
+                    list(ends.keys()),
+                    list(ends.values()),
+                )
         except Exception as error:
             if is_unavailable(error):
                 raise LogUnavailable(str(error)) from error
