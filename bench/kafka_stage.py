@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from stage import Stage, WrongAnswers, run_script
 
 from okgames.events import Event, Topic
@@ -84,9 +85,13 @@ class KafkaStage:
         """Return when a group has so many members and each has its partitions."""
 
         async def is_settled() -> bool:
-            (answer,) = await self.admin.describe_consumer_groups([address.group(group, topic)])
-            ((_, _, state, _, _, members, *_),) = answer.groups
             await asyncio.sleep(0.1)
+            try:
+                (answer,) = await self.admin.describe_consumer_groups([address.group(group, topic)])
+            except KafkaError:
+                # The first group of a new cluster waits until the brokers have agreed who keeps positions.
+                return False
+            ((_, _, state, _, _, members, *_),) = answer.groups
             return state == "Stable" and len(members) == count
 
         await wait_until(is_settled, 60, f"{group} has not {count} members")
