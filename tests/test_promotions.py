@@ -9,7 +9,7 @@ from world import APPLICATION_KEY, World
 
 from okgames.testing import wait_until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 JIRA = "https://jira.example/PROMO-1"

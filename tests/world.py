@@ -203,7 +203,7 @@ class World:
 
     def _url(self, path: str) -> str:
         """Return where a copy of the service that answers a path listens, each in turn."""
-        service = "subscription-ledger" if path.startswith("/v1/apps/") else "notifier"
+        service = next((service for prefix, service in ANSWERERS.items() if path.startswith(prefix)), "notifier")
         copies = self.copies.get(service) or self.copies["up"]
         return copies[next(self.turns) % len(copies)].url
 
@@ -220,7 +220,11 @@ async def world(
         yield one
 
 
-CLUSTER: Final = MappingProxyType({"callback-gateway": 2, "subscription-ledger": 2, "notifier": 2, "forwarder": 2})
+CLUSTER: Final = MappingProxyType(
+    dict.fromkeys(["callback-gateway", "subscription-ledger", "notifier", "promo-scheduler", "forwarder"], 2)
+)
+ANSWERERS: Final = {"/v1/apps/": "subscription-ledger", "/v1/promotions": "promo-scheduler"}
+"""Who answers the paths that begin so; the notifier answers the others."""
 
 
 @asynccontextmanager
