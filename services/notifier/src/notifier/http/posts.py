@@ -67,6 +67,7 @@ class PostsApi:
         return page([asdict(post) for _, post in shown], str(shown[-1][0]) if more else None)
 
     async def show(self, request: web.Request) -> web.Response:
+        """Answer with one post or notification."""
         post_id = path_id(request)
         async with self._database.connection() as connection:
             post = await load_post(connection, post_id)
