@@ -150,6 +150,17 @@ async def a_batch_that_is_not_done_comes_again_before_later_events(subject: Subj
         assert [1, 2, 3] == numbers(await take(subject, batches, 3))
 
 
+async def more_than_a_batch_holds_comes_in_order_and_again_if_it_was_not_done(subject: Subject) -> None:
+    await write(subject, *(payment(uid, number) for number in range(5) for uid in ("1", "2")))
+    async with subject.log.read("group", PaymentReceived.topic, max_records=2) as batches:
+        done = await take(subject, batches, 2)
+        await first_with_records(batches)
+    async with subject.log.read("group", PaymentReceived.topic, max_records=2) as batches:
+        records = done + await take(subject, batches, 10 - len(done))
+    for uid in ("1", "2"):
+        assert list(range(5)) == numbers(records, uid)
+
+
 async def a_batch_that_is_done_does_not_come_again(subject: Subject) -> None:
     await write(subject, payment("1", 1))
     async with subject.log.read("group", PaymentReceived.topic) as batches:
@@ -264,6 +275,7 @@ PROMISES = (
     events_of_a_key_come_in_the_order_of_their_commits,
     many_writers_lose_nothing_and_keep_the_order_of_each_key,
     a_batch_that_is_not_done_comes_again_before_later_events,
+    more_than_a_batch_holds_comes_in_order_and_again_if_it_was_not_done,
     a_batch_that_is_done_does_not_come_again,
     a_new_group_starts_at_the_oldest_event_kept,
     two_members_share_a_group_and_a_third_takes_over_from_a_dead_one,
