@@ -123,6 +123,7 @@ def ok_books(*, status: str = "completed", was_accepted: bool = True) -> OkBooks
                     "amount_oks": 50,
                     "status": status,
                     "was_accepted": was_accepted,
+                    "at": START,
                 }
             ],
             "subscriptions": [
@@ -144,6 +145,11 @@ def ok_books(*, status: str = "completed", was_accepted: bool = True) -> OkBooks
                 "forgeries": 0,
                 "forgeries_accepted": 0,
             },
+            "cashback_accounts": [],
+            "cashback_calls": [],
+            "winners": [],
+            "posts": [],
+            "notifications": [],
         }
     )
 

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.demo import MIDNIGHT, company_of, play
+from cli.company import MIDNIGHT, company_of
+from cli.demo import play
 from cli.failures import Failed
 from cli.lives import Action, Deed
+from cli.promotion_day import FROM, Manager
 from cli.stage import Stage, stage
 
 
@@ -26,7 +28,11 @@ def test_a_short_demo_ends_with_books_that_agree(tmp_path: Path, capsys: pytest.
     assert report["rewards"] > report["payments"]
     assert report["delivery_attempts_failed"] > 0
     assert report["attempts_failed"] > 0
+    rows = {row["what"]: row for row in report["promotion"]}
+    assert (1, 1, 1) == tuple(rows["draws"][book] for book in ("due", "ok", "okgames"))
+    assert "completed" == rows["state"]["okgames"]
     shown = capsys.readouterr().out
+    assert "the winner is named in the group" in shown
     assert "the books agree" in shown
     assert "day 13 of 13" in shown
 
@@ -50,6 +56,22 @@ async def test_a_reward_that_the_game_lost_is_named(on: Stage, capsys: pytest.Ca
     shown = capsys.readouterr().out
     assert "DO NOT AGREE" in shown
     assert "3 rows differ" in shown
+
+
+async def test_a_promotion_that_comes_to_nothing_is_named(on: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    async with company_of(on, "test") as company:
+        manager = Manager(company.ok, company.okgames, MIDNIGHT + FROM)
+        scenes = manager.scenes()
+        for at in sorted(scenes):
+            await company.ok.move({"to": at.isoformat()})
+            await scenes[at]()
+        await company.come_to_rest()
+        report = await company.report([], 10, 0, manager.promotion_id)
+
+    assert not report.agreement
+    named = {row.what: row.okgames for row in report.differing_rows}
+    assert ("closed", "0") == (named["state: completed due"], named["draws: 1 due"])
+    assert "given up, because" in capsys.readouterr().out
 
 
 def test_two_demos_do_not_play_in_one_folder(on: Stage, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import aiohttp
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -10,6 +11,7 @@ from cli.books import OurCallback, OurEntitlement, OurReward
 from cli.failures import Failed
 from cli.lives import Action
 from cli.ok_books import OkBooks
+from cli.promotion_book import OurPost, OurPromotion
 
 AT_ONCE: Final = 16
 _PAGE: Final = 1000
@@ -58,6 +60,10 @@ class Simulator:
         body = {"application_key": self._application_key, "uid": action.uid, "product": action.product}
         await self._post(action.deed, body, may_be_refused=True)
 
+    async def top_up(self, oks: int) -> None:
+        """Let OK's administration put OKs on the application's cashback account."""
+        await self._post("cashback", {"application_key": self._application_key, "oks": oks})
+
     async def books(self) -> OkBooks:
         async with self._session.get("/sim/books") as response:
             return OkBooks.model_validate_json(await response.read())
@@ -71,10 +77,11 @@ class Simulator:
 
 
 class Okgames:
-    """Read what okgames says of an application's players, as a game or an operator would."""
+    """Ask okgames of an application's players and promotions, as a game, an operator or a community manager would."""
 
     def __init__(self, session: aiohttp.ClientSession, application_key: str) -> None:
         self._session = session
+        self._application_key = application_key
         self._app = f"/v1/apps/{application_key}"
 
     async def callbacks(self, uid: str) -> list[OurCallback]:
@@ -95,9 +102,37 @@ class Okgames:
         answer = await self._get("/v1/deliveries", {"state": "pending", "limit": "1"})
         return bool(_Page.model_validate_json(answer).items)
 
-    async def _items(self, path: str) -> list[Mapping[str, Any]]:
+    async def plan_promotion(self, day: date, by: str) -> OurPromotion:
+        body = {"application_key": self._application_key, "day": str(day), "by": by}
+        return OurPromotion.model_validate_json(await self._post("/v1/promotions", json=body))
+
+    async def promotion(self, promotion_id: UUID) -> OurPromotion:
+        return OurPromotion.model_validate_json(await self._get(f"/v1/promotions/{promotion_id}", {}))
+
+    async def act_on_promotion(self, promotion_id: UUID, action: str, body: Mapping[str, object]) -> None:
+        """Do what a person does: `action` is the last part of its route."""
+        await self._post(f"/v1/promotions/{promotion_id}/{action}", json=body)
+
+    async def show_screenshot(self, promotion_id: UUID, by: str, file_name: str, png: bytes) -> None:
+        """Upload the picture of the morning notification."""
+        await self._post(
+            f"/v1/promotions/{promotion_id}/evidence",
+            params={"by": by, "step": "screenshot", "file_name": file_name},
+            data=png,
+            headers={"Content-Type": "image/png"},
+        )
+
+    async def posts(self, promotion_id: UUID) -> list[OurPost]:
+        """Return a promotion's posts and notifications, the oldest first."""
+        items = await self._items("/v1/posts", promotion_id=str(promotion_id))
+        return [OurPost.model_validate(item) for item in items]
+
+    async def approve_post(self, post_id: UUID, by: str) -> None:
+        await self._post(f"/v1/posts/{post_id}/approve", json={"by": by})
+
+    async def _items(self, path: str, **chosen: str) -> list[Mapping[str, Any]]:
         items: list[Mapping[str, Any]] = []
-        query = {"limit": str(_PAGE)}
+        query = {"limit": str(_PAGE), **chosen}
         while True:
             page = _Page.model_validate_json(await self._get(path, query))
             items += page.items
@@ -107,9 +142,15 @@ class Okgames:
             query["after"] = page.next
 
     async def _get(self, path: str, query: Mapping[str, str]) -> bytes:
-        async with self._session.get(path, params=query) as response:
+        return await self._request("GET", path, params=query)
+
+    async def _post(self, path: str, **content: Any) -> bytes:
+        return await self._request("POST", path, **content)
+
+    async def _request(self, method: str, path: str, **content: Any) -> bytes:
+        async with self._session.request(method, path, **content) as response:
             answer = await response.read()
-            if response.status != 200:
+            if not response.ok:
                 raise Failed(f"okgames: {path}: {response.status} {answer.decode()}")
             return answer
 

@@ -1,5 +1,5 @@
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -49,10 +49,19 @@ class ChangeBody(BaseModel):
     entitlements: tuple[StateBody, ...]
 
 
+class WinnerBody(BaseModel):
+    """Read the data of a webhook of type promotion.winner_drawn."""
+
+    model_config = ConfigDict(frozen=True)
+
+    uid: str
+    prize_oks: int
+
+
 @dataclass
 class GameBooks:
     """
-    Keep what the game's server was told, each webhook once, under its webhook-id.
+    Keep what the game's server was told, each webhook once, under its webhook-id; `kinds` counts them by type.
 
     `wrong` lists what must never happen: a webhook that says something else the second time, a reward under two
     ids, a player's news in the wrong order.
@@ -61,6 +70,8 @@ class GameBooks:
     webhooks: dict[str, Mapping[str, object]] = field(default_factory=dict)
     rewards: dict[str, RewardBody] = field(default_factory=dict)
     players: dict[str, ChangeBody] = field(default_factory=dict)
+    winners: list[WinnerBody] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
     def enter(self, webhook: Webhook) -> None:
@@ -69,11 +80,14 @@ class GameBooks:
             if known != webhook.data:
                 self.wrong.append(f"webhook {webhook.id} has two contents")
             return
+        self.kinds[webhook.type] += 1
         match webhook.type:
             case "reward.granted":
                 self._enter_reward(RewardBody.model_validate(webhook.data))
             case "entitlement.changed":
                 self._enter_change(ChangeBody.model_validate(webhook.data))
+            case "promotion.winner_drawn":
+                self.winners.append(WinnerBody.model_validate(webhook.data))
 
     def _enter_reward(self, reward: RewardBody) -> None:
         if reward.reward_id in self.rewards:

@@ -20,6 +20,7 @@ class OkPayment(_Read):
     amount_oks: int
     status: str
     was_accepted: bool
+    at: AwareDatetime
 
 
 class OkNotice(_Read):
@@ -59,6 +60,26 @@ class OkRefund(_Read):
     amount_oks: int
 
 
+class OkCashbackAccount(_Read):
+    paid_oks: int
+
+
+class OkCashbackCall(_Read):
+    winners: tuple[str, ...]
+
+
+class OkWinner(_Read):
+    uid: str
+
+
+class OkPost(_Read):
+    text: str
+
+
+class OkNotification(_Read):
+    status: str
+
+
 class OkBooks(_Read):
     """Read GET /sim/books."""
 
@@ -69,6 +90,11 @@ class OkBooks(_Read):
     attempts: int
     attempts_failed: int
     extra_calls: OkExtraCalls
+    cashback_accounts: tuple[OkCashbackAccount, ...]
+    cashback_calls: tuple[OkCashbackCall, ...]
+    winners: tuple[OkWinner, ...]
+    posts: tuple[OkPost, ...]
+    notifications: tuple[OkNotification, ...]
 
     @property
     def accepted(self) -> int:

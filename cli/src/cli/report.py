@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.books import AccountBook, Difference
+from cli.promotion_book import PromotionRow
 
 _DIFFERENCES_SHOWN: Final = 50
 
@@ -44,6 +45,7 @@ class Report:
     delivery_attempts: int
     delivery_attempts_failed: int
     wrong_at_the_game: tuple[str, ...]
+    promotion: tuple[PromotionRow, ...]
     differing_rows: tuple[Difference, ...]
 
     def write(self, path: Path) -> None:
@@ -59,6 +61,8 @@ def print_report(report: Report, ok: AccountBook, ours: AccountBook, game: Accou
     for name, figures in _rows(ok, ours, game):
         table.add_row(name, *figures)
     console.print(table)
+    if report.promotion:
+        console.print(_promotion(report.promotion))
     for line in _remarks(report):
         console.print(line, soft_wrap=True)
     if report.differing_rows:
@@ -87,6 +91,16 @@ def _rows(ok: AccountBook, ours: AccountBook, game: AccountBook) -> list[tuple[s
         items = [sum(each.items for (_, code), each in book.accounts.items() if code == product) for book in books]
         rows.append((f"given for {product}", [f"{count:,}" for count in items]))
     return rows
+
+
+def _promotion(rows: Sequence[PromotionRow]) -> Table:
+    table = Table("", "due", "OK", "okgames", "the game", title="The promotion")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        figures = (row.due, row.ok, row.okgames, row.game)
+        table.add_row(row.what, *("-" if each is None else str(each) for each in figures))
+    return table
 
 
 def _remarks(report: Report) -> list[str]:

@@ -30,6 +30,11 @@ name = "Backgammon"
 application_id = "1234567890"
 application_key = "{application_key}"
 secret_key = "0123456789ABCDEF01234567"
+group_id = "70000000000001"
+access_token = "group-token-of-the-demo"
+
+[apps.promotions]
+language = "en"
 
 [[apps.endpoints]]
 url = "http://{game}/okgames"
