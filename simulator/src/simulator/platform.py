@@ -175,7 +175,9 @@ class Platform:
             async with asyncio.timeout(_HELD_AT_MOST):
                 await passed.wait()
         except TimeoutError:
-            del self._held[player]
+            # The other one may have passed at the last moment, and a third be held already.
+            if self._held.get(player) is passed:
+                del self._held[player]
 
     async def _tell(self, notice: Notice) -> Notice:
         attempts, conclusion = await self._teller.tell(notice)
