@@ -94,6 +94,7 @@ def session_settings(schema: str) -> dict[str, str]:
         "timezone": "UTC",
         # Compiling a plan costs more than any of our statements runs.
         "jit": "off",
-        # What a batch looks up is in memory or on an SSD; by default Postgres would read a whole middling table.
-        "random_page_cost": "1.1",
+        # A connection keeps its plans, and makes most of them while tables are new and small. Later they would
+        # still be read whole with each batch.
+        "enable_seqscan": "off",
     }

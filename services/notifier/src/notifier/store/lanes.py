@@ -7,9 +7,6 @@ from notifier.domain.lane import Lane, LaneKey, PendingDelivery, Release
 from okgames.database import Tx
 
 _DELIVERIES_OF_LANE: Final = 10
-# A connection keeps its plans, and makes most of them while a new table is empty; a backlog that then comes would be
-# read whole with every batch.
-_USE_INDEXES: Final = "set local enable_seqscan = off"
 
 
 async def claim_lanes(tx: Tx, room: Mapping[UUID, int], now: datetime, lease: timedelta, leased_by: int) -> list[Lane]:
@@ -19,7 +16,7 @@ async def claim_lanes(tx: Tx, room: Mapping[UUID, int], now: datetime, lease: ti
     `leased_by` is the server's number of a connection that lasts as long as the process that leases.
     """
     # A lease that is lost with a crash of the server is only taken again.
-    await tx.execute(f"set local synchronous_commit = off; {_USE_INDEXES}")
+    await tx.execute("set local synchronous_commit = off")
     due = await tx.fetch(
         """
         select due.endpoint_id, due.uid, (select clock_timestamp() + $4) as leased_until
@@ -115,7 +112,6 @@ async def find_next_due(tx: Tx, endpoint_ids: Sequence[UUID], now: datetime) -> 
 
 async def lock_leases(tx: Tx, leases: Mapping[LaneKey, datetime]) -> set[LaneKey]:
     """Lock lanes and return those that are still leased until the time given for each."""
-    await tx.execute(_USE_INDEXES)
     rows = await tx.fetch(
         """
         select lanes.endpoint_id, lanes.uid, lanes.leased_until is not distinct from held.leased_until as is_held
