@@ -2,7 +2,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from okgames.catalogue import Product, parse_duration
+from okgames.catalogue import Product
+from okgames.tables import parse_duration
 
 
 def product(*prices: tuple[str | None, int], overlap: str = "15m") -> Product:

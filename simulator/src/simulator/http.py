@@ -4,8 +4,8 @@ from typing import Annotated, Literal, TypeVar
 from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from okgames.catalogue import Duration
 from okgames.http import HttpHandler, Problem, json_response, not_found, with_problems
+from okgames.tables import Duration
 from simulator.api import Api
 from simulator.domain.api_books import ApiBooks
 from simulator.domain.books import Notice

@@ -1,6 +1,5 @@
 import base64
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -12,9 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     HttpUrl,
     PlainValidator,
@@ -23,34 +20,12 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from okgames.events import derive_id
+from okgames.jira_account import Jira
+from okgames.tables import Duration, Name, PositiveDuration, Secret, Table, must_be_unique, wrong
 
-_DURATION: Final = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", re.ASCII)
 _HTTP_URL: Final = TypeAdapter(HttpUrl)
-
-
-def parse_duration(value: object) -> timedelta:
-    """Read 7d, 36h, 90m or 1d12h; raise ValueError."""
-    if isinstance(value, timedelta):
-        return value
-    match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
-    if match is None:
-        raise ValueError("must be a duration, such as 7d, 36h, 90m or 1d12h")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-
-
-def wrong(message: str, *key: str | int) -> PydanticCustomError:
-    """Return the error of a table one of whose keys does not fit the others; `key` is seen from the table."""
-    return PydanticCustomError("wrong", "{message}", {"message": message, "key": key})
-
-
-def _positive(value: timedelta) -> timedelta:
-    if value <= timedelta():
-        raise ValueError("must be longer than nothing")
-    return value
 
 
 def _zone(value: object) -> ZoneInfo:
@@ -58,12 +33,6 @@ def _zone(value: object) -> ZoneInfo:
         return ZoneInfo(str(value))
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError("must be the name of a time zone, such as Europe/Moscow") from error
-
-
-def _secret(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value():
-        raise ValueError("must not be empty")
-    return value
 
 
 def _webhook_secret(value: SecretStr) -> SecretStr:
@@ -100,12 +69,8 @@ def _endpoint_url(value: str) -> str:
     return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
-Name = Annotated[str, Field(min_length=1, max_length=256)]
 Number = Annotated[str, AfterValidator(_number)]
-Secret = Annotated[SecretStr, AfterValidator(_secret)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
 WebhookFilter = Literal[
     "*",
@@ -128,18 +93,7 @@ Flag = Annotated[bool, Field(strict=True)]
 Time = Annotated[AwareDatetime, Field(strict=True)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
-
-    def __copy__(self) -> Self:
-        """Forget what was derived from the fields: a copy may get others."""
-        copied = super().__copy__()
-        for name in self.__dict__.keys() - type(self).model_fields:
-            del copied.__dict__[name]
-        return copied
-
-
-class Reward(_Table):
+class Reward(Table):
     """What the game gives: once per payment, or `every` so often while it is paid for."""
 
     item: Name
@@ -147,7 +101,7 @@ class Reward(_Table):
     every: PositiveDuration | None = None
 
 
-class Plan(_Table):
+class Plan(Table):
     """How a subscription runs; `tolerance` is how late OK may charge before access lapses."""
 
     period: PositiveDuration
@@ -156,14 +110,14 @@ class Plan(_Table):
     tolerance: Duration = timedelta(hours=2)
 
 
-class Price(_Table):
+class Price(Table):
     """A price in OKs, from a time on until the next price begins."""
 
     oks: Annotated[WholeNumber, Field(ge=1, le=1_000_000)]
     from_: Time | None = Field(default=None, alias="from")
 
 
-class Product(_Table):
+class Product(Table):
     code: Name
     name: Name
     description: str = ""
@@ -212,7 +166,7 @@ class Product(_Table):
         return frozenset(accepted)
 
 
-class Endpoint(_Table):
+class Endpoint(Table):
     """A server of the game; the first of two `secrets` is the newer one."""
 
     url: Annotated[str, AfterValidator(_endpoint_url)]
@@ -221,7 +175,7 @@ class Endpoint(_Table):
     allow_private: Flag = False
 
 
-class Promotions(_Table):
+class Promotions(Table):
     """
     How an application's promotions run; the prizes are in OKs, one for each winner.
 
@@ -240,7 +194,7 @@ class Promotions(_Table):
     publishing: Literal["confirmed", "automatic"] = "confirmed"
 
 
-class App(_Table):
+class App(Table):
     name: Name
     application_id: Number
     application_key: Name
@@ -257,8 +211,8 @@ class App(_Table):
 
     @model_validator(mode="after")
     def _has_no_doubles(self) -> Self:
-        _must_be_unique("products", "code", [product.code for product in self.products])
-        _must_be_unique("endpoints", "url", [endpoint.url for endpoint in self.endpoints])
+        must_be_unique("products", "code", [product.code for product in self.products])
+        must_be_unique("endpoints", "url", [endpoint.url for endpoint in self.endpoints])
         return self
 
     @property
@@ -278,16 +232,17 @@ class App(_Table):
         return derive_id("endpoint", self.application_key, endpoint.url)
 
 
-class Config(_Table):
+class Config(Table):
     """Hold what the configuration file says."""
 
     apps: Annotated[tuple[App, ...], Field(min_length=1)]
     trusted_proxies: tuple[Network, ...] = ()
     event_retention: PositiveDuration = timedelta(days=30)
+    jira: Jira = Jira()
 
     @model_validator(mode="after")
     def _has_no_doubles(self) -> Self:
-        _must_be_unique("apps", "application_key", [app.application_key for app in self.apps])
+        must_be_unique("apps", "application_key", [app.application_key for app in self.apps])
         return self
 
     @cached_property
@@ -296,10 +251,3 @@ class Config(_Table):
 
     def app(self, application_key: str) -> App | None:
         return self._by_key.get(application_key)
-
-
-def _must_be_unique(array: str, key: str, values: Sequence[str]) -> None:
-    for place, value in enumerate(values):
-        first = values.index(value)
-        if first != place:
-            raise wrong(f"is the same as {array}[{first}].{key}", array, place, key)

@@ -87,6 +87,10 @@ class _Secrets:
         self.unread: set[Key] = set()
 
     def of_config(self, table: Table) -> Table:
+        jira = table.get("jira")
+        if isinstance(jira, dict):
+            jira = self._resolved(self._resolved(jira, ("jira",), "passwords"), ("jira",), "tokens")
+            table = {**table, "jira": jira}
         return self._with_each(table, (), "apps", self._of_app)
 
     def _of_app(self, table: Table, key: Key) -> Table:

@@ -7,9 +7,16 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from okgames.catalogue import App, Config, Endpoint, Plan, Price, Product, Promotions, Reward
+from okgames.jira_account import Jira, JiraProject
 from okgames.toml_lines import Key, line_of, lines_of_keys
 
-_SECRETS: Final = {"secret_keys": "secret_key", "secrets": "secret", "access_tokens": "access_token"}
+_SECRETS: Final = {
+    "secret_keys": "secret_key",
+    "secrets": "secret",
+    "access_tokens": "access_token",
+    "passwords": "password",
+    "tokens": "token",
+}
 _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "": Config,
     "apps": App,
@@ -19,6 +26,8 @@ _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "subscription": Plan,
     "reward": Reward,
     "promotions": Promotions,
+    "jira": Jira,
+    "projects": JiraProject,
 }
 _MESSAGES: Final = {
     "missing": "is missing",
