@@ -17,6 +17,7 @@ from okgames.service import Scope
         (["deliveries"], ["list", "show", "resend", "resend-range"]),
         (["endpoints"], ["list", "pause", "resume", "ping"]),
         (["posts"], ["list", "show", "edit", "approve", "published"]),
+        (["products"], ["letter", "check"]),
         (["dead-letters"], ["list", "show", "retry"]),
         (["topics"], ["apply", "check"]),
         (["promo"], ["plan", "list", "show", "request", "approve", "decline", "evidence", "draw", "resolve", "cancel"]),

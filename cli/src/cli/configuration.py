@@ -3,9 +3,10 @@ from datetime import timedelta
 from urllib.parse import urlsplit, urlunsplit
 
 from cli.installation import plain_errors
+from cli.registration import plan_findings
 from cli.tables import moscow
 from okgames.catalogue import App, Config, Endpoint, Plan, Price, Product
-from okgames.config import load_config, product_warnings
+from okgames.config import load_config
 from okgames.settings import Settings, load_settings
 
 
@@ -14,10 +15,7 @@ def effective() -> tuple[list[str], list[str]]:
     with plain_errors():
         settings = load_settings()
         config = load_config(settings.config)
-    return [*_settings_lines(settings), *_config_lines(settings, config)], [
-        *product_warnings(config),
-        *_warnings(settings, config),
-    ]
+    return [*_settings_lines(settings), *_config_lines(settings, config)], list(_warnings(settings, config))
 
 
 def _warnings(settings: Settings, config: Config) -> Iterator[str]:
@@ -29,8 +27,16 @@ def _warnings(settings: Settings, config: Config) -> Iterator[str]:
         if not app.products:
             yield f"{app.name}: no product, so every purchase is refused"
         for product in app.products:
-            if product.reward is None:
-                yield f"{app.name}, product {product.code}: no reward, so the game must act on entitlements alone"
+            yield from _product_warnings(f"{app.name}, product {product.code}", product)
+
+
+def _product_warnings(name: str, product: Product) -> Iterator[str]:
+    if product.reward is None:
+        yield f"{name}: no reward, so the game must act on entitlements alone"
+    if product.subscription is not None:
+        # Callbacks work whatever OK would say: `products check` tells more, and fails.
+        for finding in plan_findings(product, product.subscription):
+            yield f"{name}: {finding.message}"
 
 
 def _settings_lines(settings: Settings) -> Iterator[str]:

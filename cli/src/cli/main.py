@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cli import dead_letters, deliveries, endpoints, posts, promo, tokens, topics
+from cli import dead_letters, deliveries, endpoints, posts, products, promo, tokens, topics
 
 # Commands import what they run when they run: all services with their libraries take a second, which neither
 # --help nor a typing error should wait for.
@@ -144,6 +144,7 @@ def check_config() -> None:
 
 app.add_typer(tokens.app, name="token", no_args_is_help=True)
 app.add_typer(promo.app, name="promo", no_args_is_help=True)
+app.add_typer(products.app, name="products", no_args_is_help=True)
 app.add_typer(deliveries.app, name="deliveries", no_args_is_help=True)
 app.add_typer(endpoints.app, name="endpoints", no_args_is_help=True)
 app.add_typer(posts.app, name="posts", no_args_is_help=True)

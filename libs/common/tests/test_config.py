@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from okgames.catalogue import Config
-from okgames.config import ConfigError, load_config, product_warnings
+from okgames.config import ConfigError, load_config
 
 EXAMPLE: Final = Path(__file__).parents[3] / "okgames.example.toml"
 SECRET_24: Final = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
@@ -366,19 +366,3 @@ def test_secrets_are_not_shown(tmp_path: Path):
 
     assert "0123456789ABCDEF01234567" not in repr(config)
     assert SECRET_24 not in repr(config)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "warnings"),
-    [
-        ('"Apples"', '"Three apples today"', []),
-        ('"Apples"', '"Three apples each day"', ["OK wants a subscription's name to have 1 to 3 words"]),
-        ('"7d"', '"6d23h"', ["OK's shortest period is 1 week"]),
-        ('"7d"', '"7d", trial = "23h"', ["OK's shortest trial is 1 day"]),
-        ('"A bag of gold"', '"A big old bag of gold"', []),
-    ],
-)
-def test_what_ok_would_refuse_to_register_is_a_warning(tmp_path: Path, old: str, new: str, warnings: list[str]):
-    config = loaded(tmp_path, changed(old, new))
-
-    assert [f"Backgammon, product apples: {warning}" for warning in warnings] == product_warnings(config)

@@ -69,6 +69,14 @@ def _endpoint_url(value: str) -> str:
     return value
 
 
+def _icon_url(value: str) -> str:
+    try:
+        _HTTP_URL.validate_python(value)
+    except ValidationError as error:
+        raise ValueError("must be an address, such as https://game.example/icons/apples.png") from error
+    return value
+
+
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
 Number = Annotated[str, AfterValidator(_number)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
@@ -118,10 +126,13 @@ class Price(Table):
 
 
 class Product(Table):
+    """What is sold; `icon` is a file beside the configuration's, and `icon_url` where OK finds the same picture."""
+
     code: Name
     name: Name
     description: str = ""
     icon: Path | None = None
+    icon_url: Annotated[str, AfterValidator(_icon_url)] | None = None
     prices: Annotated[tuple[Price, ...], Field(min_length=1)]
     price_overlap: Duration = timedelta(minutes=15)
     subscription: Plan | None = None
@@ -164,6 +175,11 @@ class Product(Table):
                 accepted.add(price.oks)
             ends = price.from_
         return frozenset(accepted)
+
+    def price_at(self, time: datetime) -> int | None:
+        """Return the price in OKs that is in force at a time; None before the first."""
+        begun = [price.oks for price in self.prices if price.from_ is None or price.from_ <= time]
+        return begun[-1] if begun else None
 
 
 class Endpoint(Table):

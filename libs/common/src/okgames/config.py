@@ -2,7 +2,6 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -41,28 +40,6 @@ def load_config(path: Path) -> Config:
     if errors:
         raise ConfigError(described(path, text, table, errors))
     return config
-
-
-def product_warnings(config: Config) -> list[str]:
-    """
-    Name what OK would refuse when a subscription is registered, though callbacks work all the same.
-
-    The minima are those of OK's page "In-game subscriptions", whose own example breaks the second.
-    """
-    warnings = []
-    for app in config.apps:
-        for product in app.products:
-            plan = product.subscription
-            if plan is None:
-                continue
-            name = f"{app.name}, product {product.code}"
-            if plan.trial is not None and plan.trial < timedelta(days=1):
-                warnings.append(f"{name}: OK's shortest trial is 1 day")
-            if plan.period < timedelta(weeks=1):
-                warnings.append(f"{name}: OK's shortest period is 1 week")
-            if not 1 <= len(product.name.split()) <= 3:
-                warnings.append(f"{name}: OK wants a subscription's name to have 1 to 3 words")
-    return warnings
 
 
 def _read(path: Path) -> str:

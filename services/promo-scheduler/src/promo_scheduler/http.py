@@ -12,13 +12,14 @@ from okgames.clock import Clock
 from okgames.database import Database, Tx
 from okgames.http import Problem, json_response, page, query_int
 from okgames.outbox import append
+from okgames.picture import MOST_BYTES, NoPicture
 from okgames.service import Route, Scope
 from promo_scheduler.domain import actions
 from promo_scheduler.domain.calendar import NoDay, Verdict, check_day
 from promo_scheduler.domain.discounts import prices_in
 from promo_scheduler.domain.ics import calendar_of
 from promo_scheduler.domain.orders import ORDERS, Name, Order, Show, ShowPicture
-from promo_scheduler.domain.picture import MOST_BYTES, NoPicture, decode
+from promo_scheduler.domain.picture import to_keep
 from promo_scheduler.domain.promotion import CALLED_OFF, NotNow, Promotion, State
 from promo_scheduler.domain.report import report_of
 from promo_scheduler.domain.timing import pass_time
@@ -189,7 +190,7 @@ async def _picture(request: web.Request) -> Order:
     file_name = request.query.get("file_name", "")
     try:
         # Decoding takes longer than a callback should wait for its answer.
-        picture = await asyncio.to_thread(decode, file_name, await _bounded(request))
+        picture = await asyncio.to_thread(to_keep, file_name, await _bounded(request))
         return ShowPicture.model_validate({**request.query, "file_name": picture.file_name, "picture": picture})
     except NoPicture as error:
         raise Problem(400, "No picture", str(error)) from error
