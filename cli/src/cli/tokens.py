@@ -13,8 +13,8 @@ NameArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="NAME", help="What the token is for, such as the game server's name.")
 ]
 _ALL_SCOPES: Final = (
-    "entitlements:read, deliveries:read, deliveries:write, endpoints:read, endpoints:write, promotions:read,"
-    " promotions:write, posts:read, posts:write, dead-letters:read, dead-letters:write"
+    "entitlements:read, payments:read, deliveries:read, deliveries:write, endpoints:read, endpoints:write,"
+    " promotions:read, promotions:write, posts:read, posts:write, dead-letters:read, dead-letters:write"
 )
 
 

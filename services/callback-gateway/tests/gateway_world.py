@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 import aiohttp
 import asyncpg
 from ok_vectors import APPLICATION_KEY, SECRET
+from pydantic import SecretStr
 from yarl import URL
 
 from callback_gateway.service import service
@@ -28,6 +29,8 @@ from okgames.settings import HttpAddress, Settings
 
 OTHER_KEY: Final = "CBOTHERKEYABABABA"
 OTHER_SECRET: Final = "FEDCBA987654321001234567"
+
+ADMIN_TOKEN: Final = "test-admin-token"
 
 _NUMBERS: Final = itertools.count(1)
 
@@ -169,6 +172,7 @@ async def gateway_at(
         database_url=database_url,
         http=HttpAddress("127.0.0.1", ports()),
         management_http=HttpAddress("127.0.0.1", ports()),
+        admin_token=SecretStr(ADMIN_TOKEN),
     )
     clock = SystemClock()
     async with (

@@ -1,3 +1,5 @@
+import base64
+import binascii
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
@@ -69,6 +71,24 @@ def _id_text(value: object) -> str:
 def page(items: Sequence[object], next_cursor: str | None) -> web.Response:
     """Answer with one page of a list; `next_cursor` is None on the last."""
     return json_response({"items": items, "next": next_cursor})
+
+
+def cursor_of(value: object) -> str:
+    """Write the place where the next page begins, as one opaque word."""
+    return base64.urlsafe_b64encode(orjson.dumps(value, default=_id_text)).decode().rstrip("=")
+
+
+def read_cursor(text: str) -> object:
+    """Return what `cursor_of` was given, as JSON has it; raise a 400 Problem for what cannot be read."""
+    try:
+        return orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, binascii.Error) as error:
+        raise wrong_cursor() from error
+
+
+def wrong_cursor() -> Problem:
+    """Return the Problem of a cursor that says something else than ours do."""
+    return Problem(400, "Wrong parameter", "after must be a cursor that an earlier answer gave")
 
 
 def query_int(request: web.Request, name: str, default: int, minimum: int, maximum: int) -> int:

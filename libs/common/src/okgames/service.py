@@ -26,6 +26,7 @@ class Scope(StrEnum):
     """Name what a token allows."""
 
     ENTITLEMENTS_READ = "entitlements:read"
+    PAYMENTS_READ = "payments:read"
     DELIVERIES_READ = "deliveries:read"
     DELIVERIES_WRITE = "deliveries:write"
     ENDPOINTS_READ = "endpoints:read"

@@ -1,6 +1,9 @@
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, get_args
+from uuid import UUID
 
 import structlog
 from aiohttp import HttpVersion11, hdrs, web
@@ -8,16 +11,22 @@ from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 from prometheus_client import Counter
 
+from callback_gateway import store
 from callback_gateway.domain.callback import Reason
 from callback_gateway.domain.callers import Caller, Network, caller_of, is_expected
 from callback_gateway.domain.journal import FAULTS, Outcome, refusal, to_journal
+from callback_gateway.domain.payment import Payment, PaymentPlace
 from callback_gateway.domain.verdict import Verdict, is_signed, judge, judge_nameless
 from callback_gateway.jobs import Journal, RefusalSamples
-from okgames.catalogue import App
+from okgames.catalogue import App, Config
+from okgames.database import Database
+from okgames.http import Problem, cursor_of, page, query_int, query_time, read_cursor, wrong_cursor
 from okgames.ok_protocol import AnswerFormat, ErrorCode, Query, parse_query, reply
+from okgames.service import Route, Scope
 
 _OK_WAITS_SECONDS: Final = 5.0
 _CALLERS_LOGGED: Final = 1000
+_PAGE: Final = 1000
 
 ANSWERED: Final = Counter("okgames_callbacks", "Callbacks answered.", ["outcome"])
 REFUSED: Final = Counter("okgames_callbacks_refused", "Callbacks refused.", ["code", "reason"])
@@ -160,3 +169,64 @@ def _response(request: web.Request, form: AnswerFormat, error: ErrorCode | None)
     if request.keep_alive and request.version == HttpVersion11:
         return _READY[form, error]
     return web.Response(body=reply(form, error).body, headers=_headers(form, error))
+
+
+@dataclass(frozen=True)
+class Api:
+    """Answer what the journal knows of payments, for those who compare it with OK's books."""
+
+    config: Config
+    database: Database
+
+    def routes(self) -> list[Route]:
+        return [Route("GET", "/v1/apps/{application_key}/payments", self.payments, Scope.PAYMENTS_READ)]
+
+    async def payments(self, request: web.Request) -> web.Response:
+        """Answer the payments with a transaction_time `from` one moment on and before another, `to`."""
+        application_key = request.match_info["application_key"]
+        if self.config.app(application_key) is None:
+            raise Problem(404, "Unknown application", f"The configuration has no application {application_key}.")
+        since, before = _wanted_time(request, "from"), _wanted_time(request, "to")
+        limit = query_int(request, "limit", default=100, minimum=1, maximum=_PAGE)
+        after = _place(request.query.get("after"))
+        async with self.database.connection() as connection:
+            found = await store.find_payments(connection, application_key, since, before, after, limit + 1)
+        return page(
+            [_shown(payment) for payment in found[:limit]],
+            cursor_of([*found[limit - 1].place]) if len(found) > limit else None,
+        )
+
+
+def _wanted_time(request: web.Request, name: str) -> datetime:
+    time = query_time(request, name)
+    if time is None:
+        raise Problem(400, "Wrong parameter", f"{name} is missing")
+    return time
+
+
+def _place(text: str | None) -> PaymentPlace | None:
+    if text is None:
+        return None
+    match read_cursor(text):
+        case [str() as time, str() as payment_id]:
+            try:
+                place = PaymentPlace(datetime.fromisoformat(time), UUID(payment_id))
+            except ValueError as error:
+                raise wrong_cursor() from error
+            if place.occurred_at.tzinfo is not None:
+                return place
+    raise wrong_cursor()
+
+
+def _shown(payment: Payment) -> dict[str, object]:
+    return {
+        "id": payment.place.id,
+        "type": payment.type,
+        "transaction_id": payment.transaction_id,
+        "occurred_at": payment.place.occurred_at,
+        "received_at": payment.received_at,
+        "uid": payment.uid,
+        "product": payment.product,
+        "amount_oks": payment.amount_oks,
+        "ack_uncertain": payment.ack_uncertain,
+    }

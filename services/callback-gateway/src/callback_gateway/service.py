@@ -2,7 +2,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from callback_gateway.http import Callbacks
+from callback_gateway.http import Api, Callbacks
 from callback_gateway.jobs import Journal, RefusalSamples
 from okgames.catalogue import Config
 from okgames.clock import Clock
@@ -14,8 +14,8 @@ _NOTES: Final = timedelta(seconds=1)
 
 
 def service(settings: Settings, config: Config, clock: Clock) -> Service:
-    """Wire the gateway: one route, one writer, and two jobs that write down notes."""
-    database = Database(settings.resolved_database_url, "callback_gateway", max_connections=2)
+    """Wire the gateway: OK's route and our own, one writer, and two jobs that write down notes."""
+    database = Database(settings.resolved_database_url, "callback_gateway", max_connections=4)
     journal = Journal(database, clock)
     samples = RefusalSamples(database)
     callbacks = Callbacks(config.apps, config.trusted_proxies, journal, samples)
@@ -24,7 +24,7 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
         database=database,
         migrations=Path(__file__).parent / "migrations",
         # OK has no token of ours: it proves itself by the signature.
-        routes=[Route("GET", "/ok/callback", callbacks.answer, scope=None)],
+        routes=[Route("GET", "/ok/callback", callbacks.answer, scope=None), *Api(config, database).routes()],
         jobs=[
             Job("notes uncertain acknowledgements", journal.save_ack_uncertain, _NOTES),
             Job("keeps samples of refusals", samples.save, _NOTES),

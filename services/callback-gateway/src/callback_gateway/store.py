@@ -6,6 +6,7 @@ import orjson
 
 from callback_gateway.domain.callback import Reason
 from callback_gateway.domain.journal import Conflict, Received, Stored
+from callback_gateway.domain.payment import Payment, PaymentPlace, amount_of, transaction_id_of
 from callback_gateway.domain.verdict import Accepted
 from okgames.database import Tx
 from okgames.events import Topic
@@ -98,6 +99,43 @@ async def load_callbacks(tx: Tx, ids: Collection[str]) -> dict[str, Stored]:
         return {}
     rows = await tx.fetch("select id, content, ack_uncertain from callbacks where id = any($1::uuid[])", list(ids))
     return {str(row["id"]): Stored(row["content"], row["ack_uncertain"]) for row in rows}
+
+
+async def find_payments(
+    tx: Tx, application_key: str, since: datetime, before: datetime, after: PaymentPlace | None, limit: int
+) -> list[Payment]:
+    """Return payments of a span of OK's time, the oldest first, from the one that stands `after` a place on."""
+    rows = await tx.fetch(
+        """
+        select id, transaction_time, received_at, event_type, query, uid, product, content, ack_uncertain
+        from callbacks
+        where event_type in ('PaymentReceived', 'SubscriptionPaid')
+            and application_key = $1
+            and transaction_time >= $2
+            and transaction_time < $3
+            and ($4::timestamptz is null or (transaction_time, id) > ($4, $5::uuid))
+        order by transaction_time, id
+        limit $6
+        """,
+        application_key,
+        since if after is None else max(since, after.occurred_at),
+        before,
+        *(after or (None, None)),
+        limit,
+    )
+    return [
+        Payment(
+            PaymentPlace(row["transaction_time"], row["id"]),
+            row["received_at"],
+            row["event_type"],
+            transaction_id_of(row["query"]),
+            row["uid"],
+            row["product"],
+            amount_of(row["content"]),
+            row["ack_uncertain"],
+        )
+        for row in rows
+    ]
 
 
 async def save_ack_uncertain(tx: Tx, ids: Collection[str], *, uncertain: bool) -> int:

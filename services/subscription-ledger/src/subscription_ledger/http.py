@@ -1,6 +1,4 @@
 import asyncio
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +12,7 @@ from okgames.catalogue import Config
 from okgames.clock import Clock
 from okgames.database import Database
 from okgames.events import Entitlement
-from okgames.http import Problem, json_response, page, query_int, query_time
+from okgames.http import Problem, cursor_of, json_response, page, query_int, query_time, read_cursor, wrong_cursor
 from okgames.outbox import PARTITIONS
 from okgames.service import Route, Scope
 from subscription_ledger.domain.entitlement import entitlement
@@ -154,7 +152,7 @@ class Api:
                 }
                 for item in items
             ],
-            _cursor(cursor),
+            cursor_of(cursor),
         )
 
     async def _read_feed(
@@ -186,10 +184,10 @@ class Api:
         if text is None:
             async with self.database.connection() as connection:
                 return await feed.find_start(connection, PARTITIONS)
-        match _from_cursor(text):
+        match read_cursor(text):
             case list() as positions if len(positions) == PARTITIONS and all(_is_position(each) for each in positions):
                 return positions
-        raise _wrong_cursor()
+        raise wrong_cursor()
 
     async def _find_player(self, key: PlayerKey) -> Player:
         async with self.database.connection() as connection:
@@ -227,37 +225,22 @@ def _callback(entry: Entry) -> dict[str, object]:
     }
 
 
-def _cursor(value: object) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=")
-
-
-def _from_cursor(text: str) -> object:
-    try:
-        return orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (ValueError, binascii.Error) as error:
-        raise _wrong_cursor() from error
-
-
 def _timeline_cursor(place: timeline.TimelinePlace) -> str:
     time, rank, item_id = place
-    return _cursor([time, rank, str(item_id)])
+    return cursor_of([time, rank, str(item_id)])
 
 
 def _timeline_place(text: str | None) -> timeline.TimelinePlace | None:
     if text is None:
         return None
-    match _from_cursor(text):
+    match read_cursor(text):
         case [str() as time, int() as rank, str() as item_id]:
             try:
                 return datetime.fromisoformat(time), rank, UUID(item_id)
             except ValueError as error:
-                raise _wrong_cursor() from error
-    raise _wrong_cursor()
+                raise wrong_cursor() from error
+    raise wrong_cursor()
 
 
 def _is_position(value: object) -> bool:
     return isinstance(value, int) and 0 <= value < 2**63
-
-
-def _wrong_cursor() -> Problem:
-    return Problem(400, "Wrong parameter", "after must be a cursor that an earlier answer gave")
