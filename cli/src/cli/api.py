@@ -49,9 +49,10 @@ class Api:
 
     def items(self, path: str, at_most: int, **query: str | None) -> list[Row]:
         """Return a list's items, page by page until there are `at_most`."""
-        return list(islice(self._pages(path, **query), at_most))
+        return list(islice(self.each(path, **query), at_most))
 
-    def _pages(self, path: str, **query: str | None) -> Iterator[Row]:
+    def each(self, path: str, **query: str | None) -> Iterator[Row]:
+        """Return all items of a list, asking for the next page when the one before is used up."""
         after: str | None = None
         while True:
             page = self.get(path, after=after, **query)

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from cli import dead_letters, deliveries, endpoints, posts, products, promo, tokens, topics
+from cli.reconcile import reconcile
 
 # Commands import what they run when they run: all services with their libraries take a second, which neither
 # --help nor a typing error should wait for.
@@ -142,6 +143,7 @@ def check_config() -> None:
         print(f"okgames: warning: {warning}", file=sys.stderr)
 
 
+app.command()(reconcile)
 app.add_typer(tokens.app, name="token", no_args_is_help=True)
 app.add_typer(promo.app, name="promo", no_args_is_help=True)
 app.add_typer(products.app, name="products", no_args_is_help=True)

@@ -23,6 +23,7 @@ from pydantic import (
 
 from okgames.events import derive_id
 from okgames.jira_account import Jira
+from okgames.report_table import Report
 from okgames.tables import Duration, Name, PositiveDuration, Secret, Table, must_be_unique, wrong
 
 _HTTP_URL: Final = TypeAdapter(HttpUrl)
@@ -224,6 +225,7 @@ class App(Table):
     endpoints: tuple[Endpoint, ...] = ()
     products: tuple[Product, ...] = ()
     promotions: Promotions = Promotions()
+    report: Report | None = None
 
     @model_validator(mode="after")
     def _has_no_doubles(self) -> Self:

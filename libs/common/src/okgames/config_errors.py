@@ -8,6 +8,7 @@ from pydantic_core import ErrorDetails
 
 from okgames.catalogue import App, Config, Endpoint, Plan, Price, Product, Promotions, Reward
 from okgames.jira_account import Jira, JiraProject
+from okgames.report_table import Report, ReportColumns
 from okgames.toml_lines import Key, line_of, lines_of_keys
 
 _SECRETS: Final = {
@@ -26,6 +27,8 @@ _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "subscription": Plan,
     "reward": Reward,
     "promotions": Promotions,
+    "report": Report,
+    "columns": ReportColumns,
     "jira": Jira,
     "projects": JiraProject,
 }

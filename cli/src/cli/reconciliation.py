@@ -1,0 +1,176 @@
+import asyncio
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from cli.api import Api
+from cli.comparison import Day, Difference, Kind, Line, Month, Standing, compare
+from cli.failures import Failed, WrongInput
+from cli.installation import plain_errors
+from cli.report_file import WrongReport, read_report
+from cli.sorted_lines import SortedLines, sorted_lines
+from okgames.catalogue import App
+from okgames.clock import SystemClock
+from okgames.config import load_config
+from okgames.ok_answer import OkApiError, Operation, StatementRow
+from okgames.ok_api import OkApi, ok_session
+from okgames.settings import Settings, load_settings
+
+_MARGIN: Final = timedelta(days=1)
+_PAGE: Final = 1000
+_PAGES_OF_A_DAY: Final = 100_000
+
+
+class _Payment(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    transaction_id: str | None
+    occurred_at: AwareDatetime
+    amount_oks: int
+    uid: str
+    product: str
+
+    def line(self) -> Line:
+        return Line(self.transaction_id or "", Standing.PAID, self.occurred_at, self.amount_oks, self.uid, self.product)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """Say how a month's books compare; `differences` lie in the file at `path`, row by row."""
+
+    month: Month
+    days: Mapping[date, Day]
+    kinds: Mapping[Kind, int]
+    path: Path
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing differs; a refund is told by OK's books alone, so it is no difference."""
+        return not any(number for kind, number in self.kinds.items() if kind is not Kind.REFUND)
+
+
+def reconcile(api: Api, application_key: str, month: str, report: Path | None, path: Path | None) -> Reconciliation:
+    """
+    Compare our payments of a month with OK's statistics or with a report; raise WrongInput or Failed.
+
+    Both books are read a little beyond the month, where they can be, for payments around midnight.
+    """
+    with plain_errors():
+        settings = load_settings()
+        app = load_config(settings.config).app(application_key)
+    if app is None:
+        raise WrongInput(f"the configuration has no application {application_key}")
+    try:
+        chosen = Month.read(month, app.timezone)
+    except ValueError as error:
+        raise WrongInput(f"--month: {month} {error}") from error
+    with sorted_lines() as ours, sorted_lines() as theirs:
+        if report is None:
+            asyncio.run(_ask_ok(settings, app, chosen, theirs))
+        else:
+            _read(report, app, theirs)
+        ours.add(_our_lines(api, app, chosen))
+        kinds = dict.fromkeys(Kind, 0)
+        target = path or settings.data_dir / "reconcile" / f"{application_key}-{chosen}.csv"
+        with _differences_file(target) as write:
+
+            def found(difference: Difference) -> None:
+                kinds[difference.kind] += 1
+                write(difference)
+
+            days = compare(ours, theirs, chosen, found)
+    return Reconciliation(chosen, days, kinds, target)
+
+
+def _our_lines(api: Api, app: App, month: Month) -> Iterator[Line]:
+    span = {"from": (month.begins - _MARGIN).isoformat(), "to": (month.ends + _MARGIN).isoformat()}
+    for item in api.each(f"/v1/apps/{app.application_key}/payments", limit=str(_PAGE), **span):
+        yield _Payment.model_validate(item).line()
+
+
+def _read(report: Path, app: App, theirs: SortedLines) -> None:
+    if app.report is None:
+        raise WrongInput(f"{app.name} has no table report in the configuration, which says how its reports are read")
+    try:
+        theirs.add(read_report(report, app.report, app.timezone))
+    except WrongReport as error:
+        raise WrongInput(str(error)) from error
+
+
+async def _ask_ok(settings: Settings, app: App, month: Month, theirs: SortedLines) -> None:
+    today = month.day_of(await SystemClock().now())
+    days = [month.days[0] - _MARGIN, *month.days, month.days[-1] + _MARGIN]
+    async with ok_session() as session:
+        ok = OkApi(session, settings.ok_api, app)
+        for day in days:
+            # In a simulation, days that are to come for us have been for it.
+            if day <= today or settings.clock == "movable":
+                await _ask_day(ok, app, day, theirs)
+
+
+async def _ask_day(ok: OkApi, app: App, day: date, theirs: SortedLines) -> None:
+    anchor: str | None = None
+    for _ in range(_PAGES_OF_A_DAY):
+        try:
+            page = await ok.daily_transactions(day, anchor)
+        except OkApiError as error:
+            raise Failed(f"OK does not tell the transactions of {day}: {error!r}") from error
+        theirs.add(_their_line(row, app) for row in page.rows)
+        if page.anchor is None:
+            return
+        if page.anchor == anchor:
+            break
+        anchor = page.anchor
+    raise Failed(f"OK tells the transactions of {day} without an end")
+
+
+def _their_line(row: StatementRow, app: App) -> Line:
+    """Read a row of OK's statistics: a CREDIT that names the application is no refund, and its words are no product."""
+    if row.operation is Operation.CREDIT:
+        is_refund = row.user_id != app.application_id and row.status == "SUCCESS"
+        standing = Standing.REFUND if is_refund else Standing.TRANSFER
+    else:
+        standing = Standing.PAID if row.status == "SUCCESS" else Standing.UNPAID
+    return Line(row.id, standing, row.at, abs(row.amount_oks), row.user_id)
+
+
+@contextmanager
+def _differences_file(path: Path) -> Iterator[Callable[[Difference], None]]:
+    """Write differences to a CSV, which takes its place only when it is whole."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(
+                ["difference", "transaction_id", "fields"]
+                + [f"{side}_{name}" for side in ("our", "their") for name in ("time", "oks", "uid", "product")]
+            )
+            yield lambda difference: writer.writerow(_cells(difference))
+        unfinished.replace(path)
+    except OSError as error:
+        raise Failed(f"{path}: {error.strerror}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _cells(difference: Difference) -> list[object]:
+    named = difference.ours or difference.theirs
+    transaction_id = "" if named is None else named.transaction_id
+    return [
+        difference.kind,
+        transaction_id,
+        " ".join(difference.fields),
+        *_line_cells(difference.ours),
+        *_line_cells(difference.theirs),
+    ]
+
+
+def _line_cells(line: Line | None) -> list[object]:
+    return [None] * 4 if line is None else [line.at.isoformat(), line.amount_oks, line.uid, line.product]
