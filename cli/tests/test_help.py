@@ -12,7 +12,21 @@ from okgames.service import Scope
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
-        ([], ["up", "run", "demo", "simulator", "migrate", "check-config", "token", "deliveries", "endpoints"]),
+        (
+            [],
+            [
+                "up",
+                "run",
+                "demo",
+                "simulator",
+                "migrate",
+                "check-config",
+                "reconcile",
+                "token",
+                "deliveries",
+                "endpoints",
+            ],
+        ),
         (["token"], ["create", "list", "revoke"]),
         (["deliveries"], ["list", "show", "resend", "resend-range"]),
         (["endpoints"], ["list", "pause", "resume", "ping"]),

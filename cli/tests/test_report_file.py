@@ -277,7 +277,7 @@ def workbook() -> bytes:
 WORKBOOK = workbook()
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, len(WORKBOOK) - 1), st.integers(0, 255)), max_size=8), st.integers(0, 200))
 def test_a_broken_workbook_is_read_or_refused(tmp_path: Path, changes: list[tuple[int, int]], missing: int) -> None:
     content = bytearray(WORKBOOK)

@@ -21,6 +21,7 @@ from okgames.config import load_config
 from okgames.ok_answer import OkApiError, Operation, StatementRow
 from okgames.ok_api import OkApi, ok_session
 from okgames.settings import Settings, load_settings
+from okgames.telemetry import configure_logging
 
 _MARGIN: Final = timedelta(days=1)
 _PAGE: Final = 1000
@@ -63,6 +64,8 @@ def reconcile(api: Api, application_key: str, month: str, report: Path | None, p
     """
     with plain_errors():
         settings = load_settings()
+        # Calls to OK that fail are logged, on standard error.
+        configure_logging(settings.log_level, settings.log_format)
         app = load_config(settings.config).app(application_key)
     if app is None:
         raise WrongInput(f"the configuration has no application {application_key}")

@@ -112,6 +112,29 @@ def test_defaults(tmp_path: Path):
 
 
 BROKEN: Final = [
+    (
+        changed("\n[[apps.endpoints]]", '\n[apps.report]\ncolumns = { time = "T", amount = "A" }\n[[apps.endpoints]]'),
+        "8: apps[0].report.columns.transaction_id: is missing",
+    ),
+    (
+        changed(
+            "\n[[apps.endpoints]]",
+            '\n[apps.report]\ntime_format = "%H:%M"\n'
+            'columns = { transaction_id = "T", time = "T", amount = "A", price = "P" }\n[[apps.endpoints]]',
+        ),
+        "8: apps[0].report.time_format: must say where day, month and year stand, such as %d.%m.%Y %H:%M:%S",
+    ),
+    (
+        changed(
+            "\n[[apps.endpoints]]",
+            '\n[apps.report]\ncolumns = { transaction_id = "T", time = "T", amount = "A" }\n[[apps.endpoints]]',
+        ),
+        "8: apps[0].report.columns.time: is the same as transaction_id",
+    ),
+    (
+        changed("\n[[apps.endpoints]]", '\n[apps.report]\ncolumn = { time = "T" }\n[[apps.endpoints]]'),
+        "8: apps[0].report.column: is no key of this table; did you mean columns?",
+    ),
     ("", "1: apps: is missing"),
     ("apps = 5", "1: apps: must be a list in square brackets"),
     ("apps = []", "1: apps: must have at least 1 item"),
