@@ -52,8 +52,12 @@ class Studio:
 
     async def ours(self, month: str) -> list[dict[str, Any]]:
         month_read = Month.read(month, MOSCOW)
-        url = f"http://{self.command.environment['OKGAMES_HTTP']}/v1/apps/{APPLICATION_KEY}/payments"
-        query = {"from": month_read.begins.isoformat(), "to": month_read.ends.isoformat()}
+        url = f"http://{self.command.environment['OKGAMES_HTTP']}/v1/payments"
+        query = {
+            "application_key": APPLICATION_KEY,
+            "from": month_read.begins.isoformat(),
+            "to": month_read.ends.isoformat(),
+        }
         headers = {"Authorization": f"Bearer {self.command.environment['OKGAMES_ADMIN_TOKEN']}"}
         async with aiohttp.ClientSession() as session, session.get(url, params=query, headers=headers) as response:
             items: list[dict[str, Any]] = (await response.json())["items"]

@@ -93,7 +93,7 @@ def reconcile(api: Api, application_key: str, month: str, report: Path | None, p
 
 def _our_lines(api: Api, app: App, month: Month) -> Iterator[Line]:
     span = {"from": (month.begins - _MARGIN).isoformat(), "to": (month.ends + _MARGIN).isoformat()}
-    for item in api.each(f"/v1/apps/{app.application_key}/payments", limit=str(_PAGE), **span):
+    for item in api.each("/v1/payments", application_key=app.application_key, limit=str(_PAGE), **span):
         yield _Payment.model_validate(item).line()
 
 

@@ -11,7 +11,9 @@ async def asked(
     gateway: Gateway, key: str = APPLICATION_KEY, token: str | None = ADMIN_TOKEN, **query: str
 ) -> tuple[int, Any]:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    async with gateway.http.get(f"{gateway.base}/v1/apps/{key}/payments", params=query, headers=headers) as response:
+    async with gateway.http.get(
+        f"{gateway.base}/v1/payments", params={"application_key": key, **query}, headers=headers
+    ) as response:
         return response.status, await response.json(content_type=None)
 
 
@@ -99,4 +101,4 @@ async def test_a_question_that_makes_no_sense_is_refused(gateway: Gateway, query
 async def test_payments_are_told_to_those_who_may_know(gateway: Gateway) -> None:
     assert 401 == (await asked(gateway, token=None, **MARCH))[0]
     assert 401 == (await asked(gateway, token="guessed", **MARCH))[0]
-    assert 404 == (await asked(gateway, key="NOBODY", **MARCH))[0]
+    assert 400 == (await asked(gateway, key="NOBODY", **MARCH))[0]

@@ -179,14 +179,16 @@ class Api:
     database: Database
 
     def routes(self) -> list[Route]:
-        return [Route("GET", "/v1/apps/{application_key}/payments", self.payments, Scope.PAYMENTS_READ)]
+        return [Route("GET", "/v1/payments", self.payments, Scope.PAYMENTS_READ)]
 
     async def payments(self, request: web.Request) -> web.Response:
-        """Answer the payments with a transaction_time `from` one moment on and before another, `to`."""
-        application_key = request.match_info["application_key"]
+        """Answer an application's payments with a transaction_time `from` one moment on and before another, `to`."""
+        application_key = request.query.get("application_key", "")
         if self.config.app(application_key) is None:
-            raise Problem(404, "Unknown application", f"The configuration has no application {application_key}.")
-        since, before = _wanted_time(request, "from"), _wanted_time(request, "to")
+            raise Problem(400, "Wrong parameter", f"application_key: the configuration has no {application_key!r}")
+        since, before = query_time(request, "from"), query_time(request, "to")
+        if since is None or before is None:
+            raise Problem(400, "Wrong parameter", "from and to must be there, both RFC 3339 times")
         limit = query_int(request, "limit", default=100, minimum=1, maximum=_PAGE)
         after = _place(request.query.get("after"))
         async with self.database.connection() as connection:
@@ -195,13 +197,6 @@ class Api:
             [_shown(payment) for payment in found[:limit]],
             cursor_of([*found[limit - 1].place]) if len(found) > limit else None,
         )
-
-
-def _wanted_time(request: web.Request, name: str) -> datetime:
-    time = query_time(request, name)
-    if time is None:
-        raise Problem(400, "Wrong parameter", f"{name} is missing")
-    return time
 
 
 def _place(text: str | None) -> PaymentPlace | None:
