@@ -87,8 +87,8 @@ def demo(
     Play a month of a game's life and compare the books of OK, okgames and the game.
 
     From ten days on, one of them is a "1,000 OKs" promotion. OK and the game's server are simulated and fail now and
-    then; everything else is real. It keeps its own database
-    below var/demo, writes var/demo/report.json, and ends with exit code 1 if the books differ.
+    then; everything else is real. It keeps its own database below var/demo, writes var/demo/report.json, and ends with
+    exit code 1 if the books differ.
     """
     from cli.demo import play
 
