@@ -85,3 +85,14 @@ async def test_what_the_notifier_did_is_evidence_of_the_steps(scheduler: Schedul
     assert "notified" == await scheduler.state(promotion_id)
     for step in ("conditions_post", "rehearsal", "notification"):
         assert "done" == (await scheduler.step(promotion_id, step))["state"]
+
+
+async def test_a_notification_that_is_told_of_before_the_time_was_minded_counts(scheduler: Scheduler) -> None:
+    promotion_id = await scheduler.approved()
+    scheduler.clock.time = msk(3, 5)
+    await scheduler.learn(
+        NotificationSent(audience=Audience.PUBLIC, notification_id="10", **delivered(promotion_id, 1, 3, 5))
+    )
+    await scheduler.tick()
+
+    assert "notified" == await scheduler.state(promotion_id)

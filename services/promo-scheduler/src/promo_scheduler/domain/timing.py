@@ -26,7 +26,9 @@ def pass_time(promotion: Promotion, now: datetime, discounts: Sequence[Discount]
     """Say what the time alone makes of a promotion: reminders, missed deadlines, its window, an automatic draw."""
     moved, events = promotion, list[PromotionEvent]()
     if moved.state in UPCOMING and now >= moved.opens_at:
-        moved = replace(moved, state=State.OPEN)
+        # The notification may be told of before anybody has written that the window began.
+        is_notified = moved.is_done(PromotionStep.NOTIFICATION)
+        moved = replace(moved, state=State.NOTIFIED if is_notified else State.OPEN)
         events.append(opened(moved, discounts))
     if moved.state in RUNNING and now >= moved.closes_at:
         moved = replace(moved, state=State.CLOSED)
