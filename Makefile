@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := libs/common services/callback-gateway services/notifier services/promo-scheduler services/subscription-ledger simulator cli
+PACKAGES := libs/common services/callback-gateway services/jira-desk services/notifier services/promo-scheduler services/subscription-ledger simulator cli
 SET_UP := .venv/set-up
 CHECKS := .venv/checks
 # The oldest and the newest that the chart is for; the schemas of others come after `rm -r .venv/checks`.

@@ -49,6 +49,8 @@ def _settings_lines(settings: Settings) -> Iterator[str]:
         "HTTP": settings.http,
         "MANAGEMENT_HTTP": settings.management_http,
         "ADMIN_TOKEN": "set" if settings.admin_token else "not set",
+        "API_URL": settings.resolved_api_url,
+        "SERVICE_TOKEN": "set" if settings.service_token else "the admin token",
         "OK_API": settings.ok_api,
         "SIMULATOR_HTTP": settings.simulator_http,
         "CLOCK": settings.clock,

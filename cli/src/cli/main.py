@@ -27,6 +27,7 @@ class ServiceName(StrEnum):
     NOTIFIER = "notifier"
     FORWARDER = "forwarder"
     PROMO_SCHEDULER = "promo-scheduler"
+    JIRA_DESK = "jira-desk"
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import structlog
 import uvloop
 
 import callback_gateway.service
+import jira_desk.service
 import notifier.service
 import promo_scheduler.service
 import simulator.service
@@ -25,6 +26,7 @@ BUILDS: Final[Mapping[str, Build]] = {
     "subscription-ledger": subscription_ledger.service.service,
     "notifier": notifier.service.service,
     "promo-scheduler": promo_scheduler.service.service,
+    "jira-desk": jira_desk.service.service,
 }
 
 logger = structlog.get_logger()

@@ -35,6 +35,8 @@ class Scope(StrEnum):
     PROMOTIONS_WRITE = "promotions:write"
     POSTS_READ = "posts:read"
     POSTS_WRITE = "posts:write"
+    JIRA_READ = "jira:read"
+    JIRA_WRITE = "jira:write"
     DEAD_LETTERS_READ = "dead-letters:read"
     DEAD_LETTERS_WRITE = "dead-letters:write"
 

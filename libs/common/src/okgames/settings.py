@@ -123,6 +123,8 @@ class Settings(BaseSettings):
     http: Address = HttpAddress("127.0.0.1", 8080)
     management_http: Address = HttpAddress("127.0.0.1", 8081)
     admin_token: Annotated[SecretStr, AfterValidator(_admin_token)] | None = None
+    api_url: Annotated[str, BeforeValidator(_base_url)] | None = None
+    service_token: Annotated[SecretStr, AfterValidator(_admin_token)] | None = None
     ok_api: Annotated[str, BeforeValidator(_base_url)] = "https://api.ok.ru"
     simulator_http: Address = HttpAddress("127.0.0.1", 8090)
     clock: Literal["system", "movable"] = "system"
@@ -138,6 +140,16 @@ class Settings(BaseSettings):
                 f" set {_PREFIX}OK_API to the simulator's address"
             )
         return self
+
+    @property
+    def resolved_api_url(self) -> str:
+        """Where services ask each other: what one process shares, unless another address was given."""
+        return self.api_url or f"http://{self.http}"
+
+    @property
+    def resolved_service_token(self) -> SecretStr | None:
+        """The token with which services ask each other."""
+        return self.service_token or self.admin_token
 
     @property
     def resolved_database_url(self) -> str:

@@ -1,0 +1,32 @@
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from jira_desk.evidence_client import EvidenceClient
+from jira_desk.handlers import on_promotions
+from jira_desk.jira_client import JiraClient
+from jira_desk.jobs import Following, Running
+from okgames.catalogue import Config
+from okgames.clock import Clock
+from okgames.database import Database
+from okgames.events import Topic
+from okgames.service import Job, Service
+from okgames.settings import Settings
+
+
+def service(settings: Settings, config: Config, clock: Clock) -> Service:
+    """Put the jira-desk together."""
+    database = Database(settings.resolved_database_url, "jira_desk")
+    client = JiraClient(config.jira)
+    following = Following(database, clock, config, client)
+    running = Running(database, clock, config, client, EvidenceClient(settings))
+    return Service(
+        name="jira-desk",
+        database=database,
+        migrations=Path(__file__).parent / "migrations",
+        handlers={Topic.PROMOTIONS: partial(on_promotions, clock, config)},
+        jobs=[
+            Job("follow_jira", following.look, every=timedelta(seconds=1)),
+            Job("run_errands", running.look, every=timedelta(seconds=1)),
+        ],
+    )
