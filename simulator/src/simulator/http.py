@@ -14,6 +14,7 @@ from simulator.domain.faults import FaultMix
 from simulator.domain.goods import NotSold
 from simulator.domain.rows import books_page
 from simulator.domain.subscriptions import AlreadySubscribed, NotSubscribed
+from simulator.jira import MOST_BYTES, Jira
 from simulator.pace import Pace
 from simulator.platform import Platform
 from simulator.stepping import ClockGoesBack, ClockIsTheSystems, Stepper
@@ -49,7 +50,9 @@ class ClockMove(_Body):
         return self
 
 
-def application(platform: Platform, stepper: Stepper, pace: Pace, api: Api, api_books: ApiBooks) -> web.Application:
+def application(
+    platform: Platform, stepper: Stepper, pace: Pace, api: Api, api_books: ApiBooks, jira: Jira
+) -> web.Application:
     """Return the simulator's own API beside what OK offers to games."""
 
     async def act(request: web.Request, deed: Callable[[Player, str], Awaitable[Notice]]) -> web.Response:
@@ -98,13 +101,13 @@ def application(platform: Platform, stepper: Stepper, pace: Pace, api: Api, api_
         return json_response(platform.mischief.mix.model_dump(mode="json"))
 
     async def show_books(_request: web.Request) -> web.Response:
-        return json_response(books_page(platform.books, api_books))
+        return json_response(books_page(platform.books, api_books, jira.books))
 
     async def top_up(request: web.Request) -> web.Response:
         wanted = await _body(request, TopUp)
         return json_response(api_books.top_up(wanted.application_key, wanted.oks))
 
-    app = web.Application()
+    app = web.Application(client_max_size=MOST_BYTES)
     routes: list[tuple[str, str, HttpHandler]] = [
         ("POST", "/sim/purchase", purchase),
         ("POST", "/sim/subscribe", subscribe),
@@ -116,6 +119,7 @@ def application(platform: Platform, stepper: Stepper, pace: Pace, api: Api, api_
         ("GET", "/sim/books", show_books),
         ("POST", "/sim/cashback", top_up),
         *api.routes(),
+        *jira.routes(),
     ]
     for method, path, handler in routes:
         app.router.add_route(method, path, with_problems(handler))

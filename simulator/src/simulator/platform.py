@@ -9,11 +9,12 @@ from okgames.catalogue import Config
 from okgames.ok_protocol import CallbackAction
 from simulator.chance import Chance
 from simulator.domain import goods, subscriptions
-from simulator.domain.agenda import Agenda, Charge, Insist, Refund, Release, Repeat, Task
+from simulator.domain.agenda import Agenda, Charge, Insist, Moderate, Refund, Release, Repeat, Task
 from simulator.domain.attempts import Attempt, Conclusion
 from simulator.domain.books import Books, Notice, NoticeStatus, Purse, SubscriptionKey
 from simulator.domain.callbacks import Callback, Change, Player
 from simulator.domain.faults import Fault, Mischief
+from simulator.domain.jira_moderator import Moderator
 from simulator.domain.subscriptions import Subscription
 from simulator.domain.wire import unknown_parameters
 from simulator.pace import Pace
@@ -33,10 +34,19 @@ class Platform:
     """Play OK: sell, charge, cancel, tell the game, and keep the books; everything may be asked for at once."""
 
     def __init__(
-        self, config: Config, pace: Pace, teller: Teller, mischief: Mischief, books: Books, chance: Chance
+        self,
+        config: Config,
+        pace: Pace,
+        teller: Teller,
+        mischief: Mischief,
+        books: Books,
+        chance: Chance,
+        agenda: Agenda,
+        moderator: Moderator,
     ) -> None:
         self.books = books
-        self.agenda = Agenda()
+        self.agenda = agenda
+        self._moderator = moderator
         self.mischief = mischief
         self._config = config
         self._pace = pace
@@ -101,6 +111,8 @@ class Platform:
                 await self._teller.repeat(self.books.notices[number])
             case Refund(number):
                 self.books.refund(number, at)
+            case Moderate():
+                self._moderator.act(task, at)
             case _:
                 assert_never(task)
 

@@ -11,12 +11,16 @@ from okgames.settings import Settings
 from simulator.api import Api
 from simulator.caller import caller
 from simulator.chance import Chance
+from simulator.domain.agenda import Agenda
 from simulator.domain.api_books import ApiBooks
 from simulator.domain.api_methods import ApiMethods
 from simulator.domain.attempts import Policy
 from simulator.domain.books import Books
 from simulator.domain.faults import FaultMix, Mischief
+from simulator.domain.jira_books import JiraBooks
+from simulator.domain.jira_moderator import Moderator
 from simulator.http import application
+from simulator.jira import Jira
 from simulator.pace import Pace
 from simulator.platform import Platform
 from simulator.stepping import Stepper
@@ -48,12 +52,15 @@ async def serve(
     async with AsyncExitStack() as stack:
         calls = await stack.enter_async_context(caller(callback_url, policy.timeout))
         teller = Teller(config, calls, pace, policy, mischief, books.extra_calls)
-        platform = Platform(config, pace, teller, mischief, books, Chance(seed))
+        agenda, jira_books = Agenda(), JiraBooks()
+        moderator = Moderator(jira_books, api_books, agenda, mischief, Chance(seed, "moderator"))
+        platform = Platform(config, pace, teller, mischief, books, Chance(seed), agenda, moderator)
         stepper = Stepper(platform, pace)
         async with asyncio.TaskGroup() as group:
             following = group.create_task(stepper.follow())
             api = Api(config, pace, mischief, ApiMethods(mischief, books, api_books), Chance(seed, "api"))
-            routes = application(platform, stepper, pace, api, api_books)
+            jira = Jira(config.jira, f"http://{settings.simulator_http}", pace, mischief, jira_books, moderator, seed)
+            routes = application(platform, stepper, pace, api, api_books, jira)
             runner = web.AppRunner(routes, access_log=None, handle_signals=False)
             await runner.setup()
             try:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from jira_desk.evidence_client import EvidenceClient
 from jira_desk.handlers import on_promotions
+from jira_desk.http import Api
 from jira_desk.jira_client import JiraClient
 from jira_desk.jobs import Following, Running
 from okgames.catalogue import Config
@@ -24,6 +25,7 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
         name="jira-desk",
         database=database,
         migrations=Path(__file__).parent / "migrations",
+        routes=Api(database, clock, config).routes(),
         handlers={Topic.PROMOTIONS: partial(on_promotions, clock, config)},
         jobs=[
             Job("follow_jira", following.look, every=timedelta(seconds=1)),

@@ -1,6 +1,7 @@
 import heapq
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from itertools import count
 from typing import TypeAlias
 
@@ -43,7 +44,25 @@ class Refund:
     number: int
 
 
-Task: TypeAlias = Charge | Release | Insist | Repeat | Refund
+class ModeratorStep(StrEnum):
+    """Name what OK's moderator does to an issue."""
+
+    TAKE = "take"
+    DECIDE = "decide"
+    FUND = "fund"
+    REPLY = "reply"
+    TIDY_UP = "tidy_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Moderate:
+    """Let OK's moderator go on with an issue of JIRA."""
+
+    issue_id: str
+    step: ModeratorStep
+
+
+Task: TypeAlias = Charge | Release | Insist | Repeat | Refund | Moderate
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -29,6 +29,16 @@ class Fault(StrEnum):
     NOTIFICATION_LOST_ANSWERS = "notification_lost_answers"
     API_ERRORS = "api_errors"
     CLOSED_PROFILES = "closed_profiles"
+    JIRA_DOWN = "jira_down"
+    JIRA_SLOW = "jira_slow"
+    JIRA_UNAUTHORIZED = "jira_unauthorized"
+    JIRA_FORBIDDEN = "jira_forbidden"
+    JIRA_TOO_MANY = "jira_too_many"
+    JIRA_ERRORS = "jira_errors"
+    JIRA_HTML = "jira_html"
+    JIRA_LOST_ANSWERS = "jira_lost_answers"
+    JIRA_DECLINES = "jira_declines"
+    JIRA_EDITS = "jira_edits"
 
 
 class _Frozen(BaseModel):
@@ -49,7 +59,8 @@ class FaultMix(_Frozen):
     Say how often each fault happens: a probability from 0 to 1, or `{"next": n}`.
 
     Lost answers and slow calls are drawn for each attempt, what concerns OK's API for each call of it, all others once
-    for each callback. `no_group_right` and `expired_token` hold until they are changed.
+    for each callback, what concerns JIRA for each call of it or, where its moderator is meant, for each issue.
+    `no_group_right`, `expired_token` and what is no probability hold until they are changed.
     """
 
     lost_answers: Rate = 0.0
@@ -73,6 +84,18 @@ class FaultMix(_Frozen):
     notification_lost_answers: Rate = 0.0
     api_errors: Rate = 0.0
     closed_profiles: Rate = 0.0
+    jira_down: Rate = 0.0
+    jira_slow: Rate = 0.0
+    jira_unauthorized: Rate = 0.0
+    jira_forbidden: Rate = 0.0
+    jira_too_many: Rate = 0.0
+    jira_errors: Rate = 0.0
+    jira_html: Rate = 0.0
+    jira_lost_answers: Rate = 0.0
+    jira_declines: Rate = 0.0
+    jira_edits: Rate = 0.0
+    jira_silent: bool = False
+    jira_clock_ahead_seconds: Annotated[int, Field(ge=-86_400, le=86_400)] = 0
     no_group_right: bool = False
     expired_token: bool = False
 

@@ -18,6 +18,8 @@ from simulator.domain.api_books import (
 from simulator.domain.attempts import Outcome
 from simulator.domain.books import Books, ExtraCalls, Notice, NoticeStatus, Purse
 from simulator.domain.callbacks import Change
+from simulator.domain.jira_books import JiraBooks
+from simulator.domain.jira_rows import BookedIssue, booked_issue
 from simulator.domain.subscriptions import SubscriptionState
 
 
@@ -105,9 +107,10 @@ class BooksPage:
     posts: tuple[Post, ...]
     notifications: tuple[Mailing, ...]
     simple_notifications: tuple[SimpleNotification, ...]
+    jira_issues: tuple[BookedIssue, ...]
 
 
-def books_page(books: Books, api_books: ApiBooks) -> BooksPage:
+def books_page(books: Books, api_books: ApiBooks, jira_books: JiraBooks) -> BooksPage:
     """Show everything in the books, by player and product where that is not the order of time."""
     attempts = [attempt for notice in books.notices for attempt in notice.attempts]
     ordered = sorted(books.notices, key=_key)
@@ -129,6 +132,7 @@ def books_page(books: Books, api_books: ApiBooks) -> BooksPage:
         posts=tuple(api_books.posts),
         notifications=tuple(api_books.mailings),
         simple_notifications=tuple(api_books.simple_notifications),
+        jira_issues=tuple(booked_issue(issue) for issue in jira_books.all_issues()),
     )
 
 

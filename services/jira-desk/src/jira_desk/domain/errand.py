@@ -79,6 +79,12 @@ class Errand:
     result: str | None = None
     done_at: datetime | None = None
 
+    @property
+    def expected_oks(self) -> int | None:
+        """The sum of the prizes of a promotion that a request asks for."""
+        prizes = self.fields.get("prizes_oks")
+        return sum(prizes) if isinstance(prizes, list) else None
+
 
 def marked(text: str, errand_id: UUID) -> str:
     """Return a request's description with the line by which it can be found."""

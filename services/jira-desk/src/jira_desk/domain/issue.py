@@ -5,7 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from okgames.events import JiraEvent, derive_id
-from okgames.jira_account import JiraTask
+from okgames.jira_account import Jira, JiraTask
 
 
 class Verdict(StrEnum):
@@ -138,6 +138,9 @@ class Known:
     funds: Mapping[str, Fund] = field(default_factory=dict)
     remarks: Sequence[Remark] = ()
 
+    def remark(self, comment_id: str, text: str) -> Remark | None:
+        return next((each for each in self.remarks if (each.comment_id, each.text) == (comment_id, text)), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -153,13 +156,12 @@ def issue_id(key: str) -> UUID:
     return derive_id("jira_issue", key)
 
 
-def project_of(key: str) -> str:
-    return key.rpartition("-")[0]
-
-
-def number_of(key: str) -> int:
-    number = key.rpartition("-")[2]
-    return int(number) if number.isdigit() else 0
+def task_of(key: str, jira: Jira) -> JiraTask | None:
+    """Return of which kind the tasks are to which an issue belongs, by its key; None where there is no such project."""
+    project, _, number = key.rpartition("-")
+    if not (number.isascii() and number.isdigit()):
+        return None
+    return next((task for task in JiraTask if jira.project(task).key == project), None)
 
 
 def application_of(title: str, names: Mapping[str, str]) -> str:

@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -23,7 +24,8 @@ def request_errand(
 ) -> Errand:
     """Return the errand of making a request, the same for the same cause."""
     errand_id = derive_id("jira_request", cause)
-    words = words_of(request, game)[jira.language]
+    texts = words_of(request, game)
+    words = texts[jira.language]
     issue_type = jira.project(JiraTask.PROMO).issue_types.get(request.kind, ISSUE_TYPES[request.kind])
     fields = request.model_dump(mode="json", exclude=set(_BESIDE_FIELDS), exclude_none=True)
     return Errand(
@@ -45,7 +47,11 @@ def request_errand(
         created_at=now,
         created_by=request.by,
         state=ErrandState.WAITING,
-        fields={**fields, "issue_type": issue_type},
+        fields={
+            **fields,
+            "issue_type": issue_type,
+            "texts": {language: asdict(each) for language, each in texts.items()},
+        },
     )
 
 

@@ -1,7 +1,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 import structlog
@@ -18,8 +17,6 @@ from okgames.catalogue import Config
 from okgames.database import Tx
 from okgames.events import JiraEvent
 from okgames.jira_account import JiraTask
-
-_PRIZES: Final = "prizes_oks"
 
 logger = structlog.get_logger()
 
@@ -121,9 +118,7 @@ def _view(sight: Sight, seen: SeenIssue, request: Errand | None, evidence: Mappi
     config = sight.config
     promise = None
     if request is not None:
-        prizes = request.fields.get(_PRIZES)
-        expected = sum(prizes) if isinstance(prizes, list) else None
-        promise = Promise(request.id, request.application_key, request.promotion_id, expected)
+        promise = Promise(request.id, request.application_key, request.promotion_id, request.expected_oks)
     names = {app.application_key: app.name for app in config.apps}
     return View(
         task=sight.task,
