@@ -20,7 +20,6 @@ from okgames.jira_account import Jira
 from okgames.retry import parse_retry_after
 
 _CONNECT_SECONDS: Final = 5.0
-_ANSWER_SECONDS: Final = 30.0
 _THREADS: Final = 2
 _LONGEST_MESSAGE: Final = 300
 _MOST_BYTES: Final = 20 * 1024 * 1024
@@ -39,8 +38,9 @@ class JiraClient:
     names no address, header or secret.
     """
 
-    def __init__(self, jira: Jira) -> None:
+    def __init__(self, jira: Jira, *, answer_within: timedelta = timedelta(seconds=30)) -> None:
         self._jira = jira
+        self._answer_seconds = answer_within.total_seconds()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="jira")
         self._library: JIRA | None = None
         self._myself: Myself | None = None
@@ -146,7 +146,7 @@ class JiraClient:
             self._library = JIRA(
                 self._jira.url,
                 options={"headers": {"User-Agent": "okgames"}},
-                timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS),
+                timeout=(_CONNECT_SECONDS, self._answer_seconds),
                 max_retries=0,
                 logging=False,
                 **account,
