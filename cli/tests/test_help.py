@@ -36,6 +36,7 @@ from okgames.service import Scope
         (["topics"], ["apply", "check"]),
         (["promo"], ["plan", "list", "show", "request", "approve", "decline", "evidence", "draw", "resolve", "cancel"]),
         (["promo"], ["calendar", "evidence-pack"]),
+        (["jira"], ["list", "show", "request", "comment", "attach", "record", "sync", "todo", "pack", "done", "fund"]),
     ],
 )
 def test_help_names_the_commands(command: Command, arguments: list[str], names: list[str]) -> None:

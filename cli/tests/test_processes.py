@@ -39,7 +39,9 @@ async def test_up_with_the_simulator_plays_ok_beside_it(command: Command) -> Non
         assert await answers(f"http://{command.environment['OKGAMES_SIMULATOR_HTTP']}/sim/books")
 
 
-@pytest.mark.parametrize("service", ["callback-gateway", "subscription-ledger", "notifier", "promo-scheduler"])
+@pytest.mark.parametrize(
+    "service", ["callback-gateway", "subscription-ledger", "notifier", "promo-scheduler", "jira-desk"]
+)
 async def test_one_service_runs_in_a_process_of_its_own(command: Command, service: str) -> None:
     command.prints("migrate")
     async with command.running("run", service) as process:

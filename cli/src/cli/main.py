@@ -6,6 +6,7 @@ import typer
 
 from cli import dead_letters, deliveries, endpoints, posts, products, promo, tokens, topics
 from cli.reconcile import reconcile
+from cli import dead_letters, deliveries, endpoints, jira, posts, promo, tokens
 
 # Commands import what they run when they run: all services with their libraries take a second, which neither
 # --help nor a typing error should wait for.
@@ -148,6 +149,7 @@ app.command()(reconcile)
 app.add_typer(tokens.app, name="token", no_args_is_help=True)
 app.add_typer(promo.app, name="promo", no_args_is_help=True)
 app.add_typer(products.app, name="products", no_args_is_help=True)
+app.add_typer(jira.app, name="jira", no_args_is_help=True)
 app.add_typer(deliveries.app, name="deliveries", no_args_is_help=True)
 app.add_typer(endpoints.app, name="endpoints", no_args_is_help=True)
 app.add_typer(posts.app, name="posts", no_args_is_help=True)

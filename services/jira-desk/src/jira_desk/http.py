@@ -9,12 +9,12 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from jira_desk.domain.errand import OPEN, Errand, ErrandKind, ErrandState, done
+from jira_desk.domain.errand import OPEN, Errand, ErrandKind, ErrandState, retried
 from jira_desk.domain.issue import Issue, Known, application_of, task_of
 from jira_desk.domain.meaning import meaning_of
 from jira_desk.domain.orders import comment_errand, file_errand, request_errand
 from jira_desk.domain.report import ANSWERED, errand_row, full_row, issue_row, project_row
-from jira_desk.domain.requests import Request, warnings_of
+from jira_desk.domain.requests import Request, ThousandOks, warnings_of
 from jira_desk.domain.told import (
     Decide,
     Grant,
@@ -27,15 +27,13 @@ from jira_desk.domain.told import (
     account_of,
     decide,
     tell,
-    tell_done,
     text_of,
     told_issue,
-    told_request,
 )
 from jira_desk.domain.unfolding import Unfolding
 from jira_desk.domain.wording import Template
 from jira_desk.store import cursors, errands, issues, reports
-from jira_desk.store.seeing import keep_unfolded, ready, settle_requests
+from jira_desk.store.seeing import CannotBeDone, keep_done, keep_unfolded, ready
 from okgames.catalogue import App, Config
 from okgames.clock import Clock
 from okgames.database import Database, Tx
@@ -110,6 +108,8 @@ class Api:
             if issue is None:
                 unfolding = self._begin(key, body, now)
             else:
+                if issue.jira_id is not None and self.config.jira.project(issue.task).mode == "rest":
+                    raise Problem(409, "Followed", f"{key} is followed in JIRA itself: say it there.")
                 unfolding = Unfolding(before[issue.id], self.config.jira.statuses)
             tell(unfolding, body, now)
             await self._keep(tx, before, unfolding, now)
@@ -179,6 +179,10 @@ class Api:
             asked = _REQUEST.validate_json(await request.read())
         except ValidationError as error:
             raise _wrong(error) from error
+        if isinstance(asked, ThousandOks) and asked.promotion_id is not None:
+            raise Problem(
+                400, "Wrong body", "promotion_id: a promotion's request is made when the promotion is planned"
+            )
         app = self._app(asked.application_key)
         now = await self.clock.now()
         lead = app.promotions.request_lead
@@ -221,22 +225,10 @@ class Api:
         now = await self.clock.now()
         async with self.database.transaction() as tx:
             errand = await self._open_errand(tx, request)
-            if errand.kind is ErrandKind.REQUEST:
-                if body.key is None:
-                    raise Problem(400, "Wrong body", "key: give the key of the issue that JIRA made")
-                if await issues.find_issue(tx, body.key) is not None:
-                    raise Problem(409, "Known issue", f"{body.key} is there already.")
-                unfolding = told_request(body.key, errand, body.by, self.config.jira, now)
-                await keep_unfolded(tx, {}, [unfolding], now)
-                await settle_requests(tx, [errand], {errand.id: unfolding}, self.config, now)
-            else:
-                if errand.issue_id is None:
-                    raise Problem(409, "Not now", "The request to which this belongs has not been made yet.")
-                before = await issues.lock_known(tx, [errand.issue_id])
-                unfolding = Unfolding(before[errand.issue_id], self.config.jira.statuses)
-                result = tell_done(unfolding, errand, body.by, now)
-                await keep_unfolded(tx, before, [unfolding], now)
-                await errands.save_errands(tx, [done(errand, result, now)])
+            try:
+                unfolding = await keep_done(tx, errand, body, self.config, now)
+            except CannotBeDone as error:
+                raise Problem(409, "Cannot be done", str(error)) from error
             await append(tx, *unfolding.events)
             kept = await errands.find_errand(tx, errand.id)
         return json_response(None if kept is None else errand_row(kept, self.config.jira))
@@ -248,9 +240,9 @@ class Api:
             errand = await self._open_errand(tx, request)
             if errand.state not in {ErrandState.BLOCKED, ErrandState.DUE}:
                 raise Problem(409, "Not now", f"The errand is {errand.state}.")
-            tried = ready(errand, self.config, now)
-            await errands.save_errands(tx, [tried])
-        return json_response(errand_row(tried, self.config.jira))
+            again = retried(ready(errand, self.config, now))
+            await errands.save_errands(tx, [again])
+        return json_response(errand_row(again, self.config.jira))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Take back an order that has not been carried out."""

@@ -136,6 +136,13 @@ def find_result(errand: Errand, seen: SeenIssue, our_names: frozenset[str], take
             assert_never(errand.kind)
 
 
+def retried(errand: Errand) -> Errand:
+    """Return an errand that is to be tried again at a person's word: never before an earlier try has settled."""
+    if not errand.must_look or errand.tried_at is None or errand.next_at is None:
+        return errand
+    return replace(errand, next_at=max(errand.next_at, errand.tried_at + SETTLES_AFTER))
+
+
 def tried(errand: Errand, now: datetime) -> Errand:
     """Return an errand of which a try is about to be made; committed before the try."""
     return replace(errand, must_look=True, tries=errand.tries + 1, tried_at=now, next_at=now + SETTLES_AFTER)

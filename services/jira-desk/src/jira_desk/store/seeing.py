@@ -7,12 +7,13 @@ import structlog
 
 from jira_desk.domain.errand import Errand, ErrandKind, ErrandState, done, mark_in
 from jira_desk.domain.following import Promise, View, follow
-from jira_desk.domain.issue import Change, Known, application_of
+from jira_desk.domain.issue import Change, Known, application_of, task_of
 from jira_desk.domain.seen import SeenIssue
+from jira_desk.domain.told import Made, tell_done, told_request
 from jira_desk.domain.unfolding import Unfolding
 from jira_desk.store.changes import save_changes
 from jira_desk.store.errands import find_evidence_names, lock_errands, lock_followers, save_errands
-from jira_desk.store.issues import find_seen, lock_known
+from jira_desk.store.issues import find_issue, find_seen, lock_known
 from okgames.catalogue import Config
 from okgames.database import Tx
 from okgames.events import JiraEvent
@@ -85,6 +86,33 @@ async def settle_requests(
             if each.after_id is not None
         ],
     )
+
+
+class CannotBeDone(Exception):
+    """An errand cannot be what a person says; the text says why."""
+
+
+async def keep_done(tx: Tx, errand: Errand, made: Made, config: Config, now: datetime) -> Unfolding:
+    """Keep a person's word that an errand was done by hand, and return what follows; raise CannotBeDone."""
+    if errand.kind is ErrandKind.REQUEST:
+        if made.key is None:
+            raise CannotBeDone("a request wants the key that JIRA gave it")
+        if task_of(made.key, config.jira) is not errand.task:
+            raise CannotBeDone(f"{made.key} is no {errand.task} task")
+        if await find_issue(tx, made.key) is not None:
+            raise CannotBeDone(f"{made.key} is there already")
+        unfolding = told_request(made.key, errand, made.by, config.jira, now)
+        await keep_unfolded(tx, {}, [unfolding], now)
+        await settle_requests(tx, [errand], {errand.id: unfolding}, config, now)
+        return unfolding
+    if errand.issue_id is None:
+        raise CannotBeDone("the request to which it belongs has not been made yet")
+    before = await lock_known(tx, [errand.issue_id])
+    unfolding = Unfolding(before[errand.issue_id], config.jira.statuses)
+    result = tell_done(unfolding, errand, made.by, now)
+    await keep_unfolded(tx, before, [unfolding], now)
+    await save_errands(tx, [done(errand, result, now)])
+    return unfolding
 
 
 def ready(errand: Errand, config: Config, now: datetime) -> Errand:
