@@ -90,8 +90,7 @@ class Api:
         task = _one_of(JiraTask, "task", query["task"]) if "task" in query else None
         async with self.database.connection() as connection:
             found = await issues.find_issues(connection, task, query.get("application_key"), after, limit + 1)
-        rows = [(position, issue_row(issue, self.config.jira)) for position, issue in found]
-        return _page(rows, limit)
+        return _page([(position, issue_row(issue, self.config.jira)) for position, issue in found], limit)
 
     async def show_issue(self, request: web.Request) -> web.Response:
         """Answer with all that is known of an issue."""
@@ -208,8 +207,7 @@ class Api:
         state = _one_of(ErrandState, "state", query["state"]) if "state" in query else None
         async with self.database.connection() as connection:
             found = await errands.find_errands(connection, kind, state, after, limit + 1)
-        rows = [(position, errand_row(errand, self.config.jira)) for position, errand in found]
-        return _page(rows, limit)
+        return _page([(position, errand_row(errand, self.config.jira)) for position, errand in found], limit)
 
     async def show_errand(self, request: web.Request) -> web.Response:
         """Answer with an errand: for a request that a person makes, with all that is to be copied."""
@@ -256,9 +254,9 @@ class Api:
 
     async def show_questions(self, _request: web.Request) -> web.Response:
         """Answer with our comments that OK has not answered, the oldest first, with their age in hours."""
-        now = await self.clock.now()
         async with self.database.connection() as connection:
             found = await reports.find_questions(connection)
+        now = await self.clock.now()
         waiting = [each for each in found if meaning_of(self.config.jira.statuses, each.status) not in ANSWERED]
         rows = [{**asdict(each), "hours": int((now - each.asked_at) / timedelta(hours=1))} for each in waiting]
         return page(rows, None)
