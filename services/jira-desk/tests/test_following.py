@@ -190,3 +190,10 @@ def test_a_server_without_a_changelog_still_shows_where_an_issue_stands() -> Non
     assert "Approved" == unfolding.issue.status
     assert ["IssueStatusChanged"] == [event.type for event in unfolding.events]
     assert [] == follow(unfolding.known, bare, VIEW).entries
+
+
+def test_a_comment_with_what_a_database_does_not_keep_is_read_without_it() -> None:
+    ours = History()
+    ours.take("comment", "ok.moderator", "a\0b", 60)
+
+    assert ["ab"] == [comment.text for comment in ours.look().known.comments.values()]

@@ -2,6 +2,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, HttpUrl, TypeAdapter, ValidationError, model_validator
 
@@ -94,6 +95,11 @@ class Jira(Table):
                 "wants an account: give jira.token, or jira.user and jira.password", "projects", by_rest[0], "mode"
             )
         return self
+
+    @property
+    def is_real(self) -> bool:
+        """Whether this is OK's own JIRA and no simulation."""
+        return f".{urlsplit(self.url).hostname}".endswith(".apiok.ru")
 
     def project(self, task: JiraTask) -> JiraProject:
         """Return how a kind of tasks is dealt with: by hand, under its own name, where nobody said otherwise."""

@@ -12,11 +12,14 @@ from okgames.clock import Clock
 from okgames.database import Database
 from okgames.events import Topic
 from okgames.service import Job, Service
-from okgames.settings import Settings
+from okgames.settings import Settings, SettingsError
 
 
 def service(settings: Settings, config: Config, clock: Clock) -> Service:
-    """Put the jira-desk together."""
+    """Put the jira-desk together; raise SettingsError where a simulation would write to OK's own JIRA."""
+    is_followed = any(project.mode == "rest" for project in config.jira.projects)
+    if settings.clock == "movable" and config.jira.is_real and is_followed:
+        raise SettingsError(f"OKGAMES_CLOCK: movable is for simulations, not together with REST at {config.jira.url}")
     database = Database(settings.resolved_database_url, "jira_desk")
     client = JiraClient(config.jira)
     following = Following(database, clock, config, client)

@@ -92,12 +92,12 @@ def marked(text: str, errand_id: UUID) -> str:
 
 
 def is_marked(seen: SeenIssue, errand_id: UUID) -> bool:
-    return f"{_MARK} {errand_id}" in (seen.fields.description or "")
+    return f"{_MARK} {errand_id}" in seen.fields.description
 
 
 def mark_in(seen: SeenIssue) -> UUID | None:
     """Return the id of the request for which an issue was made; None for an issue that is not of our making."""
-    for line in (seen.fields.description or "").splitlines():
+    for line in seen.fields.description.splitlines():
         before, mark, text = line.partition(_MARK)
         if mark and not before.strip():
             try:

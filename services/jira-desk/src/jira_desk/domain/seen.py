@@ -2,7 +2,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _storable(value: object) -> object:
+    # Postgres keeps no zero bytes, and one strange comment must not hold up all others.
+    return "" if value is None else value.replace("\0", "") if isinstance(value, str) else value
+
+
+Text = Annotated[str, BeforeValidator(_storable)]
 
 
 class _Wire(BaseModel):
@@ -32,14 +40,14 @@ class Myself(Person):
 class SeenComment(_Wire):
     id: str
     author: Person | None = None
-    body: str
+    body: Text = ""
     created: AwareDatetime
     updated: AwareDatetime
 
 
 class SeenAttachment(_Wire):
     id: str
-    filename: str
+    filename: Text
     size: int
     mime_type: Annotated[str, Field(alias="mimeType")] = "application/octet-stream"
     author: Person | None = None
@@ -56,8 +64,8 @@ class _Status(_Wire):
 
 
 class _Fields(_Wire):
-    summary: str = ""
-    description: str | None = None
+    summary: Text = ""
+    description: Text = ""
     status: _Status
     reporter: Person | None = None
     created: AwareDatetime
