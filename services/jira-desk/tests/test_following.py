@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jira_desk.domain.following import View, follow
-from jira_desk.domain.issue import Happening, Known
+from jira_desk.domain.issue import Attachment, Comment, Happening, Known
 from jira_desk.domain.seen import SeenIssue, seen_issue
 from jira_desk.domain.unfolding import Unfolding
 from okgames.events import AttachmentAdded, CommentAdded, IssueCreated, IssueStatusChanged, JiraEvent, derive_id
@@ -170,13 +170,19 @@ def test_what_a_person_told_is_not_told_again_when_the_issue_is_followed() -> No
     assert ours.known is not None
     told = Unfolding(replace(ours.known, issue=replace(ours.known.issue, jira_id=None)), {})
     told.moved_to("In Progress", "told-1", "OK", START)
+    told.said(Comment("told-2", "OK", is_ours=False, text="Hello ", created_at=START, updated_at=START))
+    told.attached(Attachment("told-3", "shot.png", "image/png", 0, "Anna", START), None)
     ours.known = told.known
+    ours.take("comment", "ok.moderator", "Hello", 60)
+    ours.take("attach", "studio", "shot.png", 60)
     ours.take("status", "ok.moderator", "In Progress", 60)
     ours.take("status", "ok.moderator", "Approved", 60)
 
     unfolding = ours.look()
 
-    assert ["Approved"] == [entry.new for entry in unfolding.entries if entry.kind is Happening.STATUS_CHANGED]
+    assert [(Happening.STATUS_CHANGED, "Approved")] == [(entry.kind, entry.new) for entry in unfolding.entries]
+    there = [each for each in unfolding.known.attachments.values() if each.removed_at is None]
+    assert [ours.issue.attachments[0].id] == [each.id for each in there]
 
 
 def test_a_server_without_a_changelog_still_shows_where_an_issue_stands() -> None:

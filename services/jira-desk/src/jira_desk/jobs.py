@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import asyncpg
 import structlog
 
 from jira_desk.domain.answer import JiraProblem, NotDone, NotLetIn, OutcomeUnknown, Refused
@@ -29,15 +30,27 @@ _ISSUES_AT_ONCE: Final = 100
 _ONE_AT_A_TIME: Final = 5_210_602
 """Names the advisory lock of the copy of the desk that talks to JIRA."""
 
+_PATIENCE_SECONDS: Final = 5
+
 logger = structlog.get_logger()
 
 
 @asynccontextmanager
 async def alone(database: Database) -> AsyncIterator[bool]:
-    """Tell whether this copy of the service may talk to JIRA now; no other may for as long as the context lasts."""
+    """
+    Tell whether this copy of the service may talk to JIRA now; no other may for as long as the context lasts.
+
+    Those who wait get their turn in order, so that a long reading does not hold up a request.
+    """
     connection = await database.connect()
     try:
-        yield bool(await connection.fetchval("select pg_try_advisory_lock($1)", _ONE_AT_A_TIME))
+        await connection.execute(f"set lock_timeout = '{_PATIENCE_SECONDS}s'")
+        try:
+            await connection.execute("select pg_advisory_lock($1)", _ONE_AT_A_TIME)
+        except asyncpg.LockNotAvailableError:
+            yield False
+        else:
+            yield True
     finally:
         connection.terminate()
 

@@ -102,7 +102,7 @@ def _linked(known: Known, seen: SeenIssue) -> Known:
     """
     Join what a person told us of an issue with what JIRA shows of it.
 
-    The moves up to the status that we know, and comments whose text we know, are not told a second time.
+    The moves up to the status that we know, comments whose text we know, and files are not told a second time.
     """
     if known.issue.jira_id is not None:
         return known
@@ -124,8 +124,14 @@ def _linked(known: Known, seen: SeenIssue) -> Known:
             comments[comment.id] = replace(
                 twin, id=comment.id, text=comment.body, created_at=comment.created, updated_at=comment.updated
             )
+    attachments = dict(known.attachments)
+    for attachment in seen.attachments:
+        same = [each for each in known.attachments.values() if each.file_name == attachment.filename]
+        if same and same[0].id.startswith(TOLD):
+            attachments[same[0].id] = replace(same[0], removed_at=seen.updated)
+            attachments[attachment.id] = replace(same[0], id=attachment.id, size=attachment.size)
     issue = replace(known.issue, jira_id=seen.id, created_at=seen.fields.created)
-    return replace(known, issue=issue, comments=comments, move_ids=known.move_ids | passed)
+    return replace(known, issue=issue, comments=comments, attachments=attachments, move_ids=known.move_ids | passed)
 
 
 def _steps(known: Known, seen: SeenIssue) -> Iterator[_Step]:
@@ -157,7 +163,8 @@ def _take_away(unfolding: Unfolding, seen: SeenIssue) -> None:
                 unfolding.deleted(comment.id, seen.updated)
     attached = {attachment.id for attachment in seen.attachments}
     for attachment in list(unfolding.known.attachments.values()):
-        if attachment.removed_at is None and attachment.id not in attached:
+        is_ours_to_say = attachment.id.startswith(TOLD)
+        if attachment.removed_at is None and attachment.id not in attached and not is_ours_to_say:
             unfolding.removed(attachment.id, seen.updated)
 
 
