@@ -4,9 +4,8 @@ from typing import Annotated, Final
 
 import typer
 
-from cli import dead_letters, deliveries, endpoints, posts, products, promo, tokens, topics
+from cli import dead_letters, deliveries, endpoints, jira, posts, products, promo, tokens, topics
 from cli.reconcile import reconcile
-from cli import dead_letters, deliveries, endpoints, jira, posts, promo, tokens
 
 # Commands import what they run when they run: all services with their libraries take a second, which neither
 # --help nor a typing error should wait for.

@@ -14,9 +14,8 @@ NameArgument: TypeAlias = Annotated[
 ]
 _ALL_SCOPES: Final = (
     "entitlements:read, payments:read, deliveries:read, deliveries:write, endpoints:read, endpoints:write,"
-    " promotions:read, promotions:write, posts:read, posts:write, dead-letters:read, dead-letters:write"
-    "entitlements:read, deliveries:read, deliveries:write, endpoints:read, endpoints:write, promotions:read,"
-    " promotions:write, posts:read, posts:write, jira:read, jira:write, dead-letters:read, dead-letters:write"
+    " promotions:read, promotions:write, posts:read, posts:write, jira:read, jira:write, dead-letters:read,"
+    " dead-letters:write"
 )
 
 

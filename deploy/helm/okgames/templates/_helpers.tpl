@@ -67,6 +67,7 @@ env:
   - {name: OKGAMES_DATABASE_URL_FILE, value: /run/secrets/okgames/database-url}
   - {name: OKGAMES_ADMIN_TOKEN_FILE, value: /run/secrets/okgames/admin-token}
   - {name: OKGAMES_EVENT_LOG, value: "kafka://{{ join "," .Values.kafka.servers }}"}
+  - {name: OKGAMES_API_URL, value: "http://{{ .Release.Name }}-promo-scheduler"}
   - {name: OKGAMES_LOG_FORMAT, value: json}
   - {name: OKGAMES_LOG_LEVEL, value: {{ .Values.logLevel }}}
 {{- end }}
