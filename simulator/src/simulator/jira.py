@@ -117,7 +117,10 @@ class Jira:
         strikes = self._mischief.strikes
         if strikes(Fault.JIRA_DOWN, chance):
             _hang_up(request)
-        if strikes(Fault.JIRA_SLOW, chance):
+        # JIRA is slow where it has to write.
+        if request.method == "POST" and strikes(Fault.JIRA_SLOW, chance):
+            # What was sent has come, also if the caller does not wait for the answer.
+            await request.read()
             await asyncio.sleep(self._mischief.mix.slow_seconds)
         if strikes(Fault.JIRA_UNAUTHORIZED, chance):
             return _errors(401, "You are not authenticated.")
