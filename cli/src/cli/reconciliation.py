@@ -23,7 +23,8 @@ from okgames.ok_api import OkApi, ok_session
 from okgames.settings import Settings, load_settings
 from okgames.telemetry import configure_logging
 
-_MARGIN: Final = timedelta(days=1)
+_DAY: Final = timedelta(days=1)
+_MARGIN: Final = _DAY
 _PAGE: Final = 1000
 _PAGES_OF_A_DAY: Final = 100_000
 
@@ -92,9 +93,13 @@ def reconcile(api: Api, application_key: str, month: str, report: Path | None, p
 
 
 def _our_lines(api: Api, app: App, month: Month) -> Iterator[Line]:
-    span = {"from": (month.begins - _MARGIN).isoformat(), "to": (month.ends + _MARGIN).isoformat()}
-    for item in api.each("/v1/payments", application_key=app.application_key, limit=str(_PAGE), **span):
-        yield _Payment.model_validate(item).line()
+    begins, ends = month.begins - _MARGIN, month.ends + _MARGIN
+    while begins < ends:
+        # A day at a time: the gateway keeps payments in no finer order.
+        span = {"from": begins.isoformat(), "to": min(begins + _DAY, ends).isoformat()}
+        for item in api.each("/v1/payments", application_key=app.application_key, limit=str(_PAGE), **span):
+            yield _Payment.model_validate(item).line()
+        begins += _DAY
 
 
 def _read(report: Path, app: App, theirs: SortedLines) -> None:

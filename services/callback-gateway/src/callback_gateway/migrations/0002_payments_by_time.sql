@@ -1,3 +1,3 @@
--- What a month's books are read by. Trials and cancellations move no money, so they are left out.
-create index callbacks_payments on callbacks (application_key, transaction_time, id)
-    where event_type in ('PaymentReceived', 'SubscriptionPaid');
+-- What books are read by, day by day. Callbacks come in about the order of their times, so the smallest of indexes is
+-- enough; one that has each row would take a sixth of the time in which a callback is written.
+create index callbacks_by_time on callbacks using brin (transaction_time) with (pages_per_range = 16, autosummarize = on);
