@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
+import draw_process
 import pytest
 from aiohttp import web
 from draw_process import CONFIG
@@ -97,7 +98,7 @@ class Stage:
     ok: RealOk
 
     async def run(self, number: int, kill_at: int | None) -> tuple[Steps, str, int, int]:
-        """Draw in a process that is killed at a step and in one that is not; return state, debits, events."""
+        """Draw in a process that is killed at a step, then do what the next one does; return state, debits, events."""
         name = f"{self.prepared}_{number}"
         self.templates._execute(f'create database "{name}" template "{self.prepared}"')
         before = await self.ok.account()
@@ -105,7 +106,7 @@ class Stage:
         try:
             await self._process(name, steps)
             if kill_at is not None:
-                await self._process(name, Steps())
+                await draw_process.main(self.templates.url_of(name), self.ok.url)
             database = Database(self.templates.url_of(name), "promo_scheduler", max_connections=1)
             await database.open()
             async with database.connection() as connection:
@@ -138,8 +139,8 @@ class Stage:
 def chosen(names: list[str]) -> list[int]:
     """Return steps to be killed at: all that lie around the calls to OK, and some of the others."""
     to_ok = [number for number, name in enumerate(names, 1) if name.startswith("ok")]
-    around = range(to_ok[0] - 12, to_ok[-1] + 6)
-    return [number for number in range(1, len(names) + 1) if number in around or number % 12 == 0]
+    around = range(to_ok[0] - 4, to_ok[-1] + 4)
+    return [number for number in range(1, len(names) + 1) if number in around or number % 16 == 0]
 
 
 @pytest.mark.timeout(1800)
