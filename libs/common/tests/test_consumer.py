@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 import pytest
 from event_log_contract import payment
@@ -8,12 +9,14 @@ from event_log_contract import payment
 from okgames.clock import SystemClock
 from okgames.consumer import Consumer
 from okgames.database import Database, Tx
-from okgames.events import Event, PlayerEvent, Topic, derive_id
+from okgames.events import Event, PaymentReceived, PlayerEvent, Topic, TrialStarted, derive_id
 from okgames.outbox import append
-from okgames.postgres_log import PostgresLog
+from okgames.postgres_log import PostgresLog, lags
 from okgames.service import Handler, Poisoned
 from okgames.telemetry import EVENTS_PASSED_OVER
 from okgames.testing import wait_until
+
+Handle: TypeAlias = Callable[[Tx, Sequence[PaymentReceived]], Awaitable[None]]
 
 
 @pytest.fixture
@@ -32,7 +35,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def consuming(database: Database, handler: Handler) -> AsyncIterator[None]:
+async def consuming(database: Database, handle: Handle) -> AsyncIterator[None]:
+    handler = Handler(handle, [PaymentReceived])
     consumer = Consumer(PostgresLog(database), database, SystemClock(), "ledger", Topic.PAYMENTS, handler)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(consumer.run(lambda: None))
@@ -141,6 +145,19 @@ async def test_types_that_this_version_does_not_know_are_counted_and_passed_over
     assert 1 == EVENTS_PASSED_OVER.labels("FutureEvent")._value.get() - before
 
 
+async def test_types_that_the_handler_has_no_use_for_are_passed_over_unread(database: Database) -> None:
+    at = payment("1", 1).occurred_at
+    trial = TrialStarted(
+        id=derive_id("t"), occurred_at=at, application_key="KEY", uid="1", product="apples", ends_at=at
+    )
+    await write(database, trial, payment("1", 1))
+    async with consuming(database, keep):
+        await wait_until(lambda: _is(seen_numbers(database), ["1"]))
+        await wait_until(lambda: _nothing_is_unread(database))
+    assert [derive_id("1", 1)] == [row[0] for row in await rows_of(database, "inbox")()]
+    assert [] == await rows_of(database, "dead_letters")()
+
+
 async def test_an_event_that_cannot_be_decoded_is_parked(database: Database) -> None:
     await write(database, payment("1", 1), payment("1", 2))
     async with database.connection() as connection:
@@ -159,6 +176,10 @@ async def test_two_members_that_read_the_same_batch_have_one_effect(database: Da
 
 async def _is(found: Awaitable[list[str]], expected: list[str]) -> bool:
     return sorted(await found) == expected
+
+
+async def _nothing_is_unread(database: Database) -> bool:
+    return await lags(database) == {("ledger", Topic.PAYMENTS): 0}
 
 
 async def _length_is(rows: Callable[[], Awaitable[list[tuple[object, ...]]]], length: int) -> bool:

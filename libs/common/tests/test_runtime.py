@@ -20,7 +20,7 @@ from okgames.http import Problem, json_response
 from okgames.outbox import append
 from okgames.postgres_log import PostgresLog
 from okgames.runtime import serve
-from okgames.service import Job, Route, Scope, Service
+from okgames.service import Handler, Job, Route, Scope, Service
 from okgames.settings import HttpAddress, Settings
 from okgames.testing import DatabaseTemplates, wait_until
 
@@ -64,7 +64,7 @@ class Shop:
                 Route("GET", "/v1/shop", self.answer, Scope.DELIVERIES_READ),
                 Route("GET", "/open", self.answer, None),
             ],
-            handlers={Topic.PAYMENTS: self.on_payments},
+            handlers={Topic.PAYMENTS: Handler(self.on_payments, [PaymentReceived])},
             jobs=[Job("count", self.count, every=timedelta(hours=1), after_reading=True)],
         )
 

@@ -5,7 +5,7 @@ import orjson
 import pytest
 from notifier_world import KEY, reward
 
-from notifier.domain.webhook import PROMOTION_TYPES, Webhook, ping_body, webhook_of
+from notifier.domain.webhook import WEBHOOK_TYPES, Webhook, ping_body, webhook_of
 from okgames.catalogue import WebhookFilter
 from okgames.events import (
     DeadlineMissed,
@@ -180,7 +180,7 @@ def test_a_game_is_told_of_its_promotions(event: PromotionEvent, kind: str, data
 
 
 def test_every_type_of_webhook_can_be_chosen_in_the_configuration() -> None:
-    assert set(PROMOTION_TYPES.values()) <= set(get_args(WebhookFilter))
+    assert set(WEBHOOK_TYPES.values()) <= set(get_args(WebhookFilter))
 
 
 def test_a_game_is_not_told_what_it_has_no_webhook_for() -> None:

@@ -17,9 +17,10 @@ from okgames.catalogue import Config
 from okgames.database import Database
 from okgames.events import EVENT_TYPES, Event, PaymentReceived, Topic, derive_id
 from okgames.http import with_problems
-from promo_scheduler.handlers import on_deliveries, on_jira, on_payments
+from okgames.settings import Settings
 from promo_scheduler.http import Api
 from promo_scheduler.jobs import Drawing, Naming, Ticking
+from promo_scheduler.service import service
 
 MOSCOW: Final = ZoneInfo("Europe/Moscow")
 APP: Final = "CBTESTKEYABABABABA"
@@ -164,10 +165,12 @@ class Scheduler:
         await Naming(self.database, self.clock, self.config, self.ok.url).look(self.clock.time)
 
     async def learn(self, *events: Event) -> None:
-        """Handle one batch."""
-        handlers = {Topic.PAYMENTS: on_payments, Topic.JIRA: on_jira, Topic.DELIVERIES: on_deliveries}
-        async with self.database.transaction() as tx:
-            await handlers[events[0].topic](self.clock, tx, events)
+        """Handle one batch, as far as there is use for it."""
+        url = self.database.url
+        handler = service(Settings(database_url=url), self.config, self.clock).handlers[events[0].topic]
+        if wanted := [event for event in events if type(event) in handler.types]:
+            async with self.database.transaction() as tx:
+                await handler.handle(tx, wanted)
 
     async def approved(self, application_key: str = APP) -> str:
         """Plan a promotion and bring it to OK's approval with its prize fund."""

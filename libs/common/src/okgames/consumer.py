@@ -65,7 +65,8 @@ class Consumer:
         self._clock = clock
         self._group = group
         self.topic = topic
-        self._handler = handler
+        self._handle_events = handler.handle
+        self._types = {kind.__name__ for kind in handler.types}
         self._read_until = float("-inf")
         self._progress = asyncio.Event()
 
@@ -74,9 +75,10 @@ class Consumer:
         async with self._log.read(self._group, self.topic) as batches:
             async for batch in batches:
                 if batch.records:
-                    await self._handle(batch.records)
+                    if wanted := self._wanted(batch.records):
+                        await self._handle(wanted)
+                        after_batch()
                     await batch.done()
-                    after_batch()
                 if batch.complete_until is not None:
                     self._read_until = batch.complete_until
                     self._progress.set()
@@ -86,6 +88,12 @@ class Consumer:
         while self._read_until < time:
             self._progress.clear()
             await self._progress.wait()
+
+    def _wanted(self, records: Sequence[Record]) -> Sequence[Record]:
+        for record in records:
+            if record.type not in EVENT_TYPES:
+                EVENTS_PASSED_OVER.labels(record.type).inc()
+        return [record for record in records if record.type in self._types]
 
     async def _handle(self, records: Sequence[Record]) -> None:
         if len(records) < _WORTH_SPLITTING:
@@ -128,7 +136,8 @@ class Consumer:
 
     async def _apply(self, records: Sequence[Record]) -> None:
         async with self._database.transaction() as tx:
-            await apply(tx, self._handler, await _unseen(tx, records))
+            if events := decode(await _unseen(tx, records)):
+                await self._handle_events(tx, events)
         EVENTS_HANDLED.labels(self._group, self.topic).inc(len(records))
 
     async def _park(self, record: Record, error: Exception) -> None:
@@ -151,17 +160,9 @@ class Consumer:
         logger.error("event_parked", group=self._group, topic=self.topic, event_id=str(record.id), error=repr(error))
 
 
-async def apply(tx: Tx, handler: Handler, records: Sequence[Record]) -> None:
-    """Decode records and hand them to the handler; a type that this version does not know is passed over."""
-    events: list[Event] = []
-    for record in records:
-        kind = EVENT_TYPES.get(record.type)
-        if kind is None:
-            EVENTS_PASSED_OVER.labels(record.type).inc()
-        else:
-            events.append(kind.model_validate_json(record.data))
-    if events:
-        await handler(tx, events)
+def decode(records: Sequence[Record]) -> list[Event]:
+    """Return the events that records hold; raise ValidationError, or KeyError for a type that is not known."""
+    return [EVENT_TYPES[record.type].model_validate_json(record.data) for record in records]
 
 
 async def _unseen(tx: Tx, records: Sequence[Record]) -> list[Record]:

@@ -54,6 +54,8 @@ class Database:
             max_inactive_connection_lifetime=0,
             timeout=5,
             command_timeout=30,
+            # A transaction leaves nothing behind in its session, so a round trip after each would clear nothing.
+            reset=_keep,
             server_settings=session_settings(self.schema),
         )
 
@@ -84,6 +86,10 @@ class Database:
     async def connect(self, **settings: str) -> "asyncpg.Connection[asyncpg.Record]":
         """Open a connection outside the pool, for listening and for session locks; the caller closes it."""
         return await asyncpg.connect(self.url, timeout=5, server_settings=session_settings(self.schema) | settings)
+
+
+async def _keep(_connection: Tx) -> None:
+    """Give a connection back as it is."""
 
 
 def session_settings(schema: str) -> dict[str, str]:

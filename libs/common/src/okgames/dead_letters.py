@@ -5,7 +5,7 @@ from uuid import UUID
 import asyncpg
 from aiohttp import web
 
-from okgames.consumer import apply
+from okgames.consumer import decode
 from okgames.database import is_unavailable
 from okgames.events import Topic
 from okgames.http import Problem, json_response, page, query_int
@@ -67,8 +67,8 @@ async def _retry(services: Sequence[Service], request: web.Request) -> web.Respo
         try:
             # A savepoint, so that a failing handler leaves the letter where it is.
             async with tx.transaction():
-                handler = service.handlers[Topic(row["topic"])]
-                await apply(tx, handler, [Record(row["id"], row["type"], row["key"], row["data"])])
+                record = Record(row["id"], row["type"], row["key"], row["data"])
+                await service.handlers[Topic(row["topic"])].handle(tx, decode([record]))
         except Exception as error:
             if is_unavailable(error):
                 raise

@@ -1,6 +1,7 @@
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -12,8 +13,12 @@ from okgames.database import Database, is_unavailable
 from okgames.log import Batch, LogUnavailable, Record
 from okgames.outbox import PARTITIONS
 
-_GATHER: Final = 0.01
-"""Seconds between two batches that are not full: many small transactions cost more than few large ones."""
+_SHORTEST_REST: Final = 0.01
+_LONGEST_REST: Final = 0.1
+"""
+Seconds between two batches that are not full: many small transactions cost more than few large ones. A reader rests
+as long as its last batch took, so that batches grow where there is much to do.
+"""
 _POLL: Final = 0.5
 """Seconds after which a reader looks again, should a notification have been lost."""
 
@@ -23,6 +28,7 @@ class PostgresLog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._doorbell = _Doorbell(database)
 
     @asynccontextmanager
     async def read(self, group: str, topic: str, *, max_records: int = 500) -> AsyncIterator[AsyncIterator[Batch]]:
@@ -34,8 +40,8 @@ class PostgresLog:
                 raise LogUnavailable(str(error)) from error
             raise
         try:
-            reader = _Reader(connection, group, topic, max_records)
-            yield reader.batches()
+            with self._doorbell.heard(topic) as news:
+                yield _Reader(connection, self._doorbell, news, group, topic, max_records).batches()
         finally:
             # Cutting the connection gives up the partitions at once, also when a statement is under way.
             connection.terminate()
@@ -45,6 +51,39 @@ class PostgresLog:
 
     async def prune(self, database: Database, keep: timedelta) -> bool:
         return await prune(database, keep)
+
+
+class _Doorbell:
+    """Tell a process's readers when events of their topics were committed; one connection listens for them all."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._listening: asyncpg.Connection[asyncpg.Record] | None = None
+        self._connecting = asyncio.Lock()
+        self._readers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+
+    @contextmanager
+    def heard(self, topic: str) -> Iterator[asyncio.Event]:
+        """Give an event that is set with the topic's news; whoever waits for it sees to it that we `listen`."""
+        news = asyncio.Event()
+        self._readers[topic].add(news)
+        try:
+            yield news
+        finally:
+            self._readers[topic].remove(news)
+            if self._listening is not None and not any(self._readers.values()):
+                self._listening.terminate()
+
+    async def listen(self) -> None:
+        """Begin to listen, or begin again where the connection was lost."""
+        async with self._connecting:
+            if self._listening is None or self._listening.is_closed():
+                self._listening = await self._database.connect()
+                await self._listening.add_listener("event_log", self._ring)
+
+    def _ring(self, _connection: object, _pid: int, _channel: str, topic: object) -> None:
+        for news in self._readers[str(topic)]:
+            news.set()
 
 
 @dataclass(frozen=True)
@@ -70,19 +109,20 @@ class _Fetched:
 @dataclass
 class _Reader:
     connection: "asyncpg.Connection[asyncpg.Record]"
+    doorbell: _Doorbell
+    news: asyncio.Event
     group: str
     topic: str
     max_records: int
     cursors: dict[int, int] = field(default_factory=dict)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
     heads: _Heads | None = None
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while the connection is in use: cursors are moved while the next batch is fetched."""
 
     async def batches(self) -> AsyncIterator[Batch]:
+        loop = asyncio.get_running_loop()
         fetched: asyncio.Task[_Fetched] | None = None
         try:
-            await self.connection.add_listener("event_log", self._on_append)
             while True:
                 found = await (fetched or self._fetch({}))
                 rows, ends = found.rows, found.ends
@@ -91,12 +131,13 @@ class _Reader:
                 complete_until = None if is_full else await self._complete_until(found.asked_at)
                 # Where there is more, it is brought while this batch is handled.
                 fetched = self._start_fetching(ends) if is_full else None
+                began = loop.time()
                 yield Batch(records, partial(self._move_to, ends), complete_until)
                 self._must_have_reached(ends)
                 if not rows:
                     await self._wait_for_news()
                 elif not is_full:
-                    await asyncio.sleep(_GATHER)
+                    await asyncio.sleep(min(max(_SHORTEST_REST, loop.time() - began), _LONGEST_REST))
         except Exception as error:
             if is_unavailable(error):
                 raise LogUnavailable(str(error)) from error
@@ -153,6 +194,7 @@ class _Reader:
     async def _fetch(self, under_way: dict[int, int]) -> _Fetched:
         """Look behind the cursors, or behind where a batch under way will move them."""
         async with self.one_at_a_time:
+            await self.doorbell.listen()
             self.news.clear()
             await self._take_partitions()
             asked_at = asyncio.get_running_loop().time()
@@ -210,10 +252,6 @@ class _Reader:
                 await self.news.wait()
         except TimeoutError:
             return
-
-    def _on_append(self, _connection: object, _pid: int, _channel: str, topic: object) -> None:
-        if topic == self.topic:
-            self.news.set()
 
 
 async def positions(

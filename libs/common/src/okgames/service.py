@@ -1,21 +1,14 @@
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 from aiohttp import web
 
 from okgames.database import Database, Tx
 from okgames.events import Event, Topic
-
-Handler: TypeAlias = Callable[[Tx, Sequence[Event]], Awaitable[None]]
-"""
-Handle a batch of one topic's events within a transaction that the caller commits.
-
-Each key's events come in order and each event once; events of one topic only, of any of its types.
-"""
 
 
 class Poisoned(Exception):
@@ -49,6 +42,19 @@ class Route:
     path: str
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     scope: Scope | None
+
+
+@dataclass(frozen=True)
+class Handler:
+    """
+    Handle a topic's events of some types in batches; its others are passed over unread.
+
+    `handle` works within a transaction that the caller commits, on events of `types` only. Each key's events come in
+    order, and each event once.
+    """
+
+    handle: Callable[[Tx, Sequence[Any]], Awaitable[None]]
+    types: Collection[type[Event]]
 
 
 @dataclass(frozen=True)

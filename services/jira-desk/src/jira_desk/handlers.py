@@ -1,5 +1,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 from uuid import UUID
 
 from jira_desk.domain.errand import OPEN, Errand, ErrandKind, ErrandState
@@ -11,21 +12,20 @@ from jira_desk.store.seeing import ready
 from okgames.catalogue import Config
 from okgames.clock import Clock
 from okgames.database import Tx
-from okgames.events import Event, JiraAttachmentDue, JiraRequestDue, PromotionCancelled, PromotionEvent
+from okgames.events import JiraAttachmentDue, JiraRequestDue, PromotionCancelled, PromotionEvent
+
+Wish: TypeAlias = JiraRequestDue | JiraAttachmentDue | PromotionCancelled
 
 
-async def on_promotions(clock: Clock, config: Config, tx: Tx, events: Sequence[Event]) -> None:
+async def on_promotions(clock: Clock, config: Config, tx: Tx, events: Sequence[Wish]) -> None:
     """Note what promotions want done in JIRA; the job does it, or a person."""
-    ours = [event for event in events if isinstance(event, JiraRequestDue | JiraAttachmentDue | PromotionCancelled)]
-    if not ours:
-        return
     now = await clock.now()
-    ids = {event.promotion_id for event in ours}
+    ids = {event.promotion_id for event in events}
     there = {errand.id: errand for errand in await lock_of_promotions(tx, ids)}
     issues = await find_promotions_issues(tx, ids)
     wanted: dict[UUID, Errand] = {}
     ended: dict[UUID, Errand] = {}
-    for event in ours:
+    for event in events:
         known = [*there.values(), *wanted.values()]
         match event:
             case JiraRequestDue():

@@ -1,9 +1,10 @@
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from jira_desk.evidence_client import EvidenceClient
-from jira_desk.handlers import on_promotions
+from jira_desk.handlers import Wish, on_promotions
 from jira_desk.http import Api
 from jira_desk.jira_client import JiraClient
 from jira_desk.jobs import Following, Running
@@ -11,7 +12,7 @@ from okgames.catalogue import Config
 from okgames.clock import Clock
 from okgames.database import Database
 from okgames.events import Topic
-from okgames.service import Job, Service
+from okgames.service import Handler, Job, Service
 from okgames.settings import Settings, SettingsError
 
 
@@ -29,7 +30,7 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
         database=database,
         migrations=Path(__file__).parent / "migrations",
         routes=Api(database, clock, config).routes(),
-        handlers={Topic.PROMOTIONS: partial(on_promotions, clock, config)},
+        handlers={Topic.PROMOTIONS: Handler(partial(on_promotions, clock, config), get_args(Wish))},
         jobs=[
             Job("follow_jira", following.look, every=timedelta(seconds=1)),
             Job("run_errands", running.look, every=timedelta(seconds=1)),

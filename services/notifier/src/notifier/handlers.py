@@ -1,6 +1,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from notifier.domain.endpoint import Endpoint
 from notifier.domain.post import Post, events_of, notification_due, post_due
@@ -13,6 +14,9 @@ from okgames.clock import Clock
 from okgames.database import Tx
 from okgames.events import Event, GroupPostDue, NotificationDue, PromotionCancelled
 from okgames.outbox import append
+
+ForPlayers: TypeAlias = GroupPostDue | NotificationDue | PromotionCancelled
+"""What a promotion's posts and notifications follow from."""
 
 
 @dataclass(frozen=True, slots=True)

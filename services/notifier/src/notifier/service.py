@@ -3,10 +3,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from notifier.domain.endpoint import Endpoint
+from notifier.domain.webhook import WEBHOOK_TYPES
 from notifier.domain.wording import Wording
-from notifier.handlers import Studio, on_entitlements, on_promotions
+from notifier.handlers import ForPlayers, Studio, on_entitlements, on_promotions
 from notifier.http.deliveries import DeliveriesApi, EndpointsApi
 from notifier.http.posts import PostsApi
 from notifier.jobs.courier import Courier
@@ -15,8 +17,8 @@ from notifier.jobs.tokens import TokenKeeper
 from okgames.catalogue import Config
 from okgames.clock import Clock
 from okgames.database import Database
-from okgames.events import Topic
-from okgames.service import Job, Service
+from okgames.events import Event, Topic
+from okgames.service import Handler, Job, Service
 from okgames.settings import Settings
 
 
@@ -42,8 +44,10 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
             *PostsApi(database, clock).routes(),
         ],
         handlers={
-            Topic.ENTITLEMENTS: partial(on_entitlements, clock, studio),
-            Topic.PROMOTIONS: partial(on_promotions, clock, studio),
+            Topic.ENTITLEMENTS: Handler(partial(on_entitlements, clock, studio), _told(Topic.ENTITLEMENTS, endpoints)),
+            Topic.PROMOTIONS: Handler(
+                partial(on_promotions, clock, studio), _told(Topic.PROMOTIONS, endpoints) | set(get_args(ForPlayers))
+            ),
         },
         jobs=[
             # Only to be woken after each batch of events and when the clock moves.
@@ -60,6 +64,15 @@ def wording() -> Wording:
     """Read the templates of what is told to players."""
     folder = Path(__file__).parent / "templates"
     return Wording({path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()})
+
+
+def _told(topic: Topic, endpoints: Sequence[Endpoint]) -> set[type[Event]]:
+    """Return a topic's events of which at least one endpoint wants to hear."""
+    return {
+        kind
+        for kind, name in WEBHOOK_TYPES.items()
+        if kind.topic is topic and any(endpoint.wants(name) for endpoint in endpoints)
+    }
 
 
 def _endpoints(config: Config) -> Sequence[Endpoint]:

@@ -15,22 +15,21 @@ from okgames.events import (
     GroupPostDrafted,
     GroupPostPublished,
     IssueCreated,
-    JiraEvent,
     NotificationSent,
-    PaymentReceived,
     PrizeFundConfirmed,
     PromotionPost,
     PromotionStep,
     RequestApproved,
     RequestDeclined,
-    SubscriptionPaid,
 )
 from okgames.outbox import append
 from promo_scheduler.domain.actions import Said, approve, confirm_fund, decline, note, request, show
 from promo_scheduler.domain.promotion import Change, EvidenceKind, NotNow, Promotion
-from promo_scheduler.store.payers import count_payments
+from promo_scheduler.store.payers import Payment, count_payments
 from promo_scheduler.store.promotions import lock_promotions, save_changes
 
+Heard: TypeAlias = IssueCreated | RequestApproved | RequestDeclined | PrizeFundConfirmed | AttachmentAdded
+Sent: TypeAlias = GroupPostPublished | GroupPostDrafted | NotificationSent
 Decide: TypeAlias = Callable[[Promotion, Event, datetime], Change | None]
 
 _POSTS: Final = {
@@ -45,33 +44,30 @@ _NOTIFICATIONS: Final = {
 logger = structlog.get_logger()
 
 
-async def on_payments(clock: Clock, tx: Tx, events: Sequence[Event]) -> None:
+async def on_payments(clock: Clock, tx: Tx, events: Sequence[Payment]) -> None:
     """Count who took part. A trial is no payment, and a subscription's charge is one."""
-    payments = [event for event in events if isinstance(event, PaymentReceived | SubscriptionPaid)]
-    if payments:
-        await count_payments(tx, payments, await clock.now())
+    await count_payments(tx, events, await clock.now())
 
 
-async def on_jira(clock: Clock, tx: Tx, events: Sequence[Event]) -> None:
+async def on_jira(clock: Clock, tx: Tx, events: Sequence[Heard]) -> None:
     """Take what OK's people said in JIRA as they would say it to us."""
-    await _apply(clock, tx, [(event.promotion_id, event) for event in events if isinstance(event, JiraEvent)], _heard)
+    await _apply(clock, tx, events, _heard)
 
 
-async def on_deliveries(clock: Clock, tx: Tx, events: Sequence[Event]) -> None:
+async def on_deliveries(clock: Clock, tx: Tx, events: Sequence[Sent]) -> None:
     """Take posts and notifications that went out as evidence of their steps."""
-    kinds = GroupPostPublished | GroupPostDrafted | NotificationSent
-    await _apply(clock, tx, [(event.promotion_id, event) for event in events if isinstance(event, kinds)], _sent)
+    await _apply(clock, tx, events, _sent)
 
 
-async def _apply(clock: Clock, tx: Tx, events: Sequence[tuple[UUID | None, Event]], decide: Decide) -> None:
-    ids = {promotion_id for promotion_id, _ in events if promotion_id is not None}
+async def _apply(clock: Clock, tx: Tx, events: Sequence[Heard | Sent], decide: Decide) -> None:
+    ids = {event.promotion_id for event in events if event.promotion_id is not None}
     if not ids:
         return
     now = await clock.now()
     before = await lock_promotions(tx, list(ids))
     changes: dict[UUID, Change] = {}
-    for promotion_id, event in events:
-        promotion = None if promotion_id is None else before.get(promotion_id)
+    for event in events:
+        promotion = None if event.promotion_id is None else before.get(event.promotion_id)
         if promotion is None:
             continue
         so_far = changes.get(promotion.id, Change(promotion))

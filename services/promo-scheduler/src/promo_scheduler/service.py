@@ -1,16 +1,18 @@
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from okgames.catalogue import Config
 from okgames.clock import Clock
 from okgames.database import Database
 from okgames.events import Topic
-from okgames.service import Job, Service
+from okgames.service import Handler, Job, Service
 from okgames.settings import Settings
-from promo_scheduler.handlers import on_deliveries, on_jira, on_payments
+from promo_scheduler.handlers import Heard, Sent, on_deliveries, on_jira, on_payments
 from promo_scheduler.http import Api
 from promo_scheduler.jobs import Drawing, Naming, Ticking
+from promo_scheduler.store.payers import Payment
 
 
 def service(settings: Settings, config: Config, clock: Clock) -> Service:
@@ -25,9 +27,9 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
         migrations=Path(__file__).parent / "migrations",
         routes=Api(database, clock, config).routes(),
         handlers={
-            Topic.PAYMENTS: partial(on_payments, clock),
-            Topic.JIRA: partial(on_jira, clock),
-            Topic.DELIVERIES: partial(on_deliveries, clock),
+            Topic.PAYMENTS: Handler(partial(on_payments, clock), get_args(Payment)),
+            Topic.JIRA: Handler(partial(on_jira, clock), get_args(Heard)),
+            Topic.DELIVERIES: Handler(partial(on_deliveries, clock), get_args(Sent)),
         },
         jobs=[
             # A window's figures, and whether anybody paid at all, want every payment that was told by then.

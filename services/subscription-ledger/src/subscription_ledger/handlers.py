@@ -8,7 +8,7 @@ from uuid import UUID
 from okgames.catalogue import Config, Product
 from okgames.clock import Clock
 from okgames.database import Tx
-from okgames.events import Event, RewardGranted, WebhookDelivered, WebhookExhausted
+from okgames.events import RewardGranted
 from okgames.outbox import append
 from okgames.service import Poisoned
 from subscription_ledger.domain.entry import Entry, EntryKind, Payment, entry_of
@@ -17,6 +17,7 @@ from subscription_ledger.domain.rewards import SLOTS_AT_ONCE, Grant, RewardTerms
 from subscription_ledger.domain.subscription import Fact, Terms
 from subscription_ledger.store import entries, players, rewards, timeline
 from subscription_ledger.store.columns import PlayerKey
+from subscription_ledger.store.timeline import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,9 @@ async def on_payments(config: Config, clock: Clock, tx: Tx, events: Sequence[Pay
     await append(tx, *changes, *rewards_of.values(), *(slot.reward for slot in slots))
 
 
-async def on_deliveries(clock: Clock, tx: Tx, events: Sequence[Event]) -> None:
+async def on_deliveries(clock: Clock, tx: Tx, events: Sequence[Outcome]) -> None:
     """Keep what became of webhooks, for the timeline."""
-    outcomes = [event for event in events if isinstance(event, WebhookDelivered | WebhookExhausted)]
-    await timeline.save_deliveries(tx, outcomes, await clock.now())
+    await timeline.save_deliveries(tx, events, await clock.now())
 
 
 def terms_of(product: Product) -> Terms | None:

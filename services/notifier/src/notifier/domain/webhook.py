@@ -12,18 +12,28 @@ from okgames.events import (
     DrawUnresolved,
     Entitlement,
     EntitlementChanged,
+    EntitlementExtended,
+    EntitlementGranted,
+    EntitlementLapsed,
+    EntitlementRecovered,
+    EntitlementRevoked,
     Event,
     PlayerEvent,
     PromotionCancelled,
     PromotionClosed,
-    PromotionEvent,
     PromotionOpened,
     PromotionScheduled,
     RewardGranted,
     WinnerDrawn,
 )
 
-PROMOTION_TYPES: Final[Mapping[type[PromotionEvent], str]] = {
+WEBHOOK_TYPES: Final[Mapping[type[Event], str]] = {
+    RewardGranted: "reward.granted",
+    EntitlementGranted: "entitlement.changed",
+    EntitlementExtended: "entitlement.changed",
+    EntitlementRevoked: "entitlement.changed",
+    EntitlementLapsed: "entitlement.changed",
+    EntitlementRecovered: "entitlement.changed",
     PromotionScheduled: "promotion.scheduled",
     PromotionCancelled: "promotion.cancelled",
     PromotionOpened: "promotion.opened",
@@ -33,7 +43,7 @@ PROMOTION_TYPES: Final[Mapping[type[PromotionEvent], str]] = {
     DeadlineNear: "promotion.deadline_near",
     DeadlineMissed: "promotion.deadline_missed",
 }
-"""What else happens to a promotion is between okgames and OK."""
+"""What a game is told; what else happens is between okgames and OK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +63,12 @@ class Webhook:
 
 def webhook_of(event: Event) -> Webhook | None:
     """Return what a game is told about an event, None where that is nothing."""
-    match event:
-        case RewardGranted():
-            return _webhook(event, "reward.granted", _reward(event))
-        case EntitlementChanged():
-            return _webhook(event, "entitlement.changed", _change(event))
-        case PromotionEvent():
-            return _promotion_webhook(event)
-        case _:
-            return None
+    kind = WEBHOOK_TYPES.get(type(event))
+    if kind is None:
+        return None
+    uid = event.uid if isinstance(event, PlayerEvent) else ""
+    body = orjson.dumps({"type": kind, "timestamp": event.occurred_at, "data": _told(event)}).decode()
+    return Webhook(event.id, event.application_key, uid, kind, body)
 
 
 def ping_body(now: datetime) -> bytes:
@@ -69,22 +76,18 @@ def ping_body(now: datetime) -> bytes:
     return orjson.dumps({"type": "ping", "timestamp": now, "data": {}})
 
 
-def _promotion_webhook(event: PromotionEvent) -> Webhook | None:
-    kind = PROMOTION_TYPES.get(type(event))
-    if kind is None:
-        return None
+def _told(event: Event) -> dict[str, object]:
+    match event:
+        case RewardGranted():
+            return _reward(event)
+        case EntitlementChanged():
+            return _change(event)
     told = event.model_dump(mode="json", exclude={"id", "occurred_at"})
     if isinstance(event, WinnerDrawn):
         # The winner stands beside the rest, and the game has no use for our doubts about OK.
         winner = told.pop("winner")
         told |= {name: winner[name] for name in ("uid", "name", "profile_url", "prize_oks")}
-    body = orjson.dumps({"type": kind, "timestamp": event.occurred_at, "data": told}).decode()
-    return Webhook(event.id, event.application_key, "", kind, body)
-
-
-def _webhook(event: PlayerEvent, kind: str, data: dict[str, object]) -> Webhook:
-    body = orjson.dumps({"type": kind, "timestamp": event.occurred_at, "data": data}).decode()
-    return Webhook(event.id, event.application_key, event.uid, kind, body)
+    return told
 
 
 def _reward(event: RewardGranted) -> dict[str, object]:

@@ -24,11 +24,10 @@ _DELIVERY_COLUMNS = (
 )
 
 
-async def save_deliveries(
-    tx: Tx, outcomes: Sequence[WebhookDelivered | WebhookExhausted], learned_at: datetime
-) -> None:
-    if not outcomes:
-        return
+Outcome: TypeAlias = WebhookDelivered | WebhookExhausted
+
+
+async def save_deliveries(tx: Tx, outcomes: Sequence[Outcome], learned_at: datetime) -> None:
     await tx.copy_records_to_table(
         "deliveries",
         columns=_DELIVERY_COLUMNS,
