@@ -18,7 +18,10 @@ from pydantic import SecretStr
 
 from jira_desk.evidence_client import EvidenceClient
 from jira_desk.handlers import on_promotions
-from jira_desk.http import Api
+from jira_desk.http.access import AccessApi
+from jira_desk.http.errands import ErrandsApi
+from jira_desk.http.issues import IssuesApi
+from jira_desk.http.projects import ProjectsApi
 from jira_desk.jira_client import JiraClient
 from jira_desk.jobs import Following, Running
 from okgames.catalogue import Config
@@ -249,7 +252,13 @@ async def desk_at_work(database_url: str, of: Config) -> AsyncIterator[Desk]:
     of = of.model_copy(update={"jira": of.jira.model_copy(update={"url": f"http://{address}"})})
     pictures, client = Pictures(), JiraClient(of.jira)
     api, scheduler = web.Application(), web.Application()
-    for route in Api(database, clock, of).routes():
+    routes = [
+        *IssuesApi(database, clock, of).routes(),
+        *ErrandsApi(database, clock, of).routes(),
+        *AccessApi(database, clock).routes(),
+        *ProjectsApi(database, clock, of).routes(),
+    ]
+    for route in routes:
         api.router.add_route(route.method, route.path, with_problems(route.handler))
     scheduler.router.add_get("/v1/promotions/{id}/evidence/{evidence_id}", pictures.on_get)
     settings = Settings(simulator_http=address, config=Path("unused"))

@@ -5,7 +5,10 @@ from typing import get_args
 
 from jira_desk.evidence_client import EvidenceClient
 from jira_desk.handlers import Wish, on_promotions
-from jira_desk.http import Api
+from jira_desk.http.access import AccessApi
+from jira_desk.http.errands import ErrandsApi
+from jira_desk.http.issues import IssuesApi
+from jira_desk.http.projects import ProjectsApi
 from jira_desk.jira_client import JiraClient
 from jira_desk.jobs import Following, Running
 from okgames.catalogue import Config
@@ -29,7 +32,12 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
         name="jira-desk",
         database=database,
         migrations=Path(__file__).parent / "migrations",
-        routes=Api(database, clock, config).routes(),
+        routes=[
+            *IssuesApi(database, clock, config).routes(),
+            *ErrandsApi(database, clock, config).routes(),
+            *AccessApi(database, clock).routes(),
+            *ProjectsApi(database, clock, config).routes(),
+        ],
         handlers={Topic.PROMOTIONS: Handler(partial(on_promotions, clock, config), get_args(Wish))},
         jobs=[
             Job("follow_jira", following.look, every=timedelta(seconds=1)),
