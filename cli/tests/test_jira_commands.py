@@ -41,6 +41,22 @@ async def test_further_accounts_are_asked_for_in_the_doc_task(up: Command) -> No
     assert "manual" in up.prints("jira", "sync")
 
 
+async def test_a_report_is_kept_listed_and_given_out(up: Command) -> None:
+    file = up.directory / "отчёт.csv"
+    file.write_text("Transaction;Time;OKs\n")
+    kept = json.loads(up.prints("jira", "reports", "keep", "REPORT-3", str(file), "--month", "2026-03", "--json"))
+    assert ("kept", "2026-03", APPLICATION_KEY) == (kept["state"], kept["month"], kept["application_key"])
+    assert kept["sha256"] in up.prints("jira", "reports", "list", "--month", "2026-03")
+    up.prints("jira", "reports", "note", kept["id"], "--month", "2026-02")
+    assert kept["sha256"] not in up.prints("jira", "reports", "list", "--month", "2026-03")
+    copy = up.directory / "copies" / "copy.csv"
+    assert f"{copy}\n" == up.prints("jira", "reports", "get", kept["id"], "--to", str(copy))
+
+    assert file.read_bytes() == copy.read_bytes()
+    result = up.run("jira", "reports", "retry", kept["id"])
+    assert (1, "okgames: Not now: The file is kept already.\n") == (result.returncode, result.stderr)
+
+
 async def test_what_does_not_fit_is_told_in_one_line(up: Command) -> None:
     assert "no such" in up.run("jira", "pack", "00000000-0000-0000-0000-000000000000").stderr
     result = up.run("jira", "record", "NOPE-1", "--status", "Open")

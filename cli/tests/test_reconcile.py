@@ -195,6 +195,40 @@ async def test_a_person_reads_a_table_and_where_the_rest_is(studio: Studio) -> N
     assert 2 == len((studio.command.directory / "differing.csv").read_text().splitlines())
 
 
+async def test_a_report_that_is_kept_is_compared_with_where_no_file_is_given(studio: Studio) -> None:
+    for uid in ("500", "501"):
+        await studio.purchase(uid)
+    ours = await studio.ours(studio.january)
+    command, report = studio.command, report_of(studio, ours[:1])
+    assert "OK's statistics" == studio.reconcile(studio.january)[1]["compared_with"]
+    command.prints("jira", "reports", "keep", "REPORT-1", str(report), "--month", studio.january)
+    code, sums = studio.reconcile(studio.january)
+    assert (1, 1, "report.csv of REPORT-1") == (code, sums["their_count"], sums["compared_with"])
+    # OK corrects its report, and puts a table of something else beside it.
+    table = report.with_name("play time.csv")
+    table.write_text("User;Minutes\n500;70\n")
+    for path in (workbook_of(studio, ours), table):
+        command.prints("jira", "reports", "keep", "REPORT-1", str(path), "--month", studio.january)
+    code, sums = studio.reconcile(studio.january)
+    assert (0, 2, "report.xlsx of REPORT-1") == (code, sums["their_count"], sums["compared_with"])
+
+    assert "OK's statistics" == studio.reconcile(studio.january, "--statistics")[1]["compared_with"]
+    assert str(report) == studio.reconcile(studio.january, "--report", str(report))[1]["compared_with"]
+    assert "OK's statistics" == studio.reconcile(studio.february)[1]["compared_with"]
+
+
+async def test_a_kept_report_that_is_broken_is_told_by_its_name(studio: Studio) -> None:
+    broken = workbook_of(studio, [])
+    broken.write_bytes(broken.read_bytes()[:-200])
+    studio.command.prints("jira", "reports", "keep", "REPORT-1", str(broken), "--month", studio.january)
+
+    result = studio.command.run("reconcile", "--app", APPLICATION_KEY, "--month", studio.january)
+
+    assert (2, "") == (result.returncode, result.stdout)
+    assert result.stderr.startswith("okgames: report.xlsx of REPORT-1: ")
+    assert result.stderr.endswith(".xlsx: is no XLSX workbook that can be read\n")
+
+
 async def test_ok_out_of_reach_is_a_failure_that_leaves_the_last_file(studio: Studio) -> None:
     chosen = studio.command.directory / "differing.csv"
     chosen.write_text("before")

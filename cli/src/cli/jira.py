@@ -8,11 +8,13 @@ from typing import Annotated, Final, TypeAlias
 
 import typer
 
+from cli import jira_reports
 from cli.api import Row, UrlOption, api
 from cli.failures import WrongInput
 from cli.tables import JsonOption, LimitOption, print_row, print_rows
 
 app: Final = typer.Typer(help="OK's JIRA: requests, comments and files, and what OK's people answered.")
+app.add_typer(jira_reports.app, name="reports", no_args_is_help=True)
 
 KeyArgument: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", help="The issue's key, such as PROMO-123.")]
 IdArgument: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="As `jira todo` shows it.")]

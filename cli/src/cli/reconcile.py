@@ -31,7 +31,7 @@ def reconcile(
     month: Annotated[str, typer.Option("--month", metavar="MONTH", help="Such as 2026-03, in the application's zone.")],
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="FILE", help="OK's report, CSV or XLSX.", show_default="ask OK day by day"),
+        typer.Option("--report", metavar="FILE", help="OK's report, CSV or XLSX.", show_default="the one that is kept"),
     ] = None,
     differences: Annotated[
         Path | None,
@@ -44,18 +44,23 @@ def reconcile(
     ] = None,
     url: UrlOption = None,
     *,
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="Compare with OK's statistics, also where a report is kept.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """
     Compare our payments of a month with OK's books, row by row, and show the sums of each day.
 
-    Ours come from a running okgames, whose token must allow payments:read. Theirs are OK's statistics
-    (payment.getDailyTransactionsFromServer), or a report whose columns stand in the configuration under apps.report.
+    Ours come from a running okgames, whose token must allow payments:read, and jira:read for reports that are kept.
+    Theirs are a report whose columns stand in the configuration under apps.report: the one in FILE, or else the newest
+    of the month that `jira reports list` shows as kept. Where there is none they are OK's statistics
+    (payment.getDailyTransactionsFromServer), day by day.
     If the books differ, the exit code is 1. Refunds are told and are no difference: OK does not call us for them.
     """
     from cli import reconciliation
 
-    done = reconciliation.reconcile(api(url), application_key, month, report, differences)
+    done = reconciliation.reconcile(api(url), application_key, month, report, differences, with_statistics=statistics)
     print_rows(list(_rows(done)), _COLUMNS, as_json=as_json)
     if not as_json:
         print(f"\n{_summary(done)}")
@@ -68,7 +73,8 @@ def _rows(done: "Reconciliation") -> Iterator[Mapping[str, object]]:
         sums = _sums(done.days[day])
         totals = {name: totals.get(name, 0) + number for name, number in sums.items()}
         yield {"day": day.isoformat(), **sums}
-    yield {"day": str(done.month), **(totals or dict.fromkeys(list(_COLUMNS.values())[1:], 0))}
+    sums = totals or dict.fromkeys(list(_COLUMNS.values())[1:], 0)
+    yield {"day": str(done.month), **sums, "compared_with": done.compared_with}
 
 
 def _sums(day: "Day") -> Mapping[str, int]:
@@ -86,5 +92,5 @@ def _sums(day: "Day") -> Mapping[str, int]:
 
 def _summary(done: "Reconciliation") -> str:
     found = ", ".join(f"{number} {kind}" for kind, number in done.kinds.items() if number)
-    said = f"the books of {done.month} {'agree' if done.agrees else 'differ'}"
+    said = f"compared with {done.compared_with}\nthe books of {done.month} {'agree' if done.agrees else 'differ'}"
     return f"{said}: {found}: {done.path}" if found else said

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -13,7 +14,8 @@ from cli.api import Api
 from cli.comparison import Day, Difference, Kind, Line, Month, Standing, compare
 from cli.failures import Failed, WrongInput
 from cli.installation import plain_errors
-from cli.report_file import WrongReport, read_report
+from cli.jira_reports import download
+from cli.report_file import NoHeadings, WrongReport, read_report
 from cli.sorted_lines import SortedLines, sorted_lines
 from okgames.catalogue import App
 from okgames.clock import SystemClock
@@ -27,6 +29,7 @@ _DAY: Final = timedelta(days=1)
 _MARGIN: Final = _DAY
 _PAGE: Final = 1000
 _PAGES_OF_A_DAY: Final = 100_000
+_TABLES: Final = frozenset({".csv", ".xlsx"})
 
 
 class _Payment(BaseModel):
@@ -42,11 +45,27 @@ class _Payment(BaseModel):
         return Line(self.transaction_id or "", Standing.PAID, self.occurred_at, self.amount_oks, self.uid, self.product)
 
 
+class _KeptReport(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: UUID
+    issue_key: str
+    file_name: str
+    sha256: str
+    attached_at: AwareDatetime
+    removed_at: AwareDatetime | None
+
+    @property
+    def ending(self) -> str:
+        return Path(self.file_name).suffix.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Say how a month's books compare; `differences` lie in the file at `path`, row by row."""
+    """Say how a month's books compare, and with what of OK's; differences lie in the file at `path`, row by row."""
 
     month: Month
+    compared_with: str
     days: Mapping[date, Day]
     kinds: Mapping[Kind, int]
     path: Path
@@ -57,11 +76,14 @@ class Reconciliation:
         return not any(number for kind, number in self.kinds.items() if kind is not Kind.REFUND)
 
 
-def reconcile(api: Api, application_key: str, month: str, report: Path | None, path: Path | None) -> Reconciliation:
+def reconcile(
+    api: Api, application_key: str, month: str, report: Path | None, path: Path | None, *, with_statistics: bool
+) -> Reconciliation:
     """
-    Compare our payments of a month with OK's statistics or with a report; raise WrongInput or Failed.
+    Compare our payments of a month with OK's books; raise WrongInput or Failed.
 
-    Both books are read a little beyond the month, where they can be, for payments around midnight.
+    Those are a report, or without one the report of the month that is kept, or without that OK's statistics. Both
+    books are read a little beyond the month, where they can be, for payments around midnight.
     """
     with plain_errors():
         settings = load_settings()
@@ -75,10 +97,14 @@ def reconcile(api: Api, application_key: str, month: str, report: Path | None, p
     except ValueError as error:
         raise WrongInput(f"--month: {month} {error}") from error
     with sorted_lines() as ours, sorted_lines() as theirs:
-        if report is None:
-            asyncio.run(_ask_ok(settings, app, chosen, theirs))
-        else:
+        if report is not None:
+            compared_with = str(report)
             _read(report, app, theirs)
+        elif not with_statistics and (kept := _read_kept(api, app, chosen, settings.data_dir, theirs)):
+            compared_with = kept
+        else:
+            compared_with = "OK's statistics"
+            asyncio.run(_ask_ok(settings, app, chosen, theirs))
         ours.add(_our_lines(api, app, chosen))
         kinds = dict.fromkeys(Kind, 0)
         target = path or settings.data_dir / "reconcile" / f"{application_key}-{chosen}.csv"
@@ -89,7 +115,7 @@ def reconcile(api: Api, application_key: str, month: str, report: Path | None, p
                 write(difference)
 
             days = compare(ours, theirs, chosen, found)
-    return Reconciliation(chosen, days, kinds, target)
+    return Reconciliation(chosen, compared_with, days, kinds, target)
 
 
 def _our_lines(api: Api, app: App, month: Month) -> Iterator[Line]:
@@ -109,6 +135,31 @@ def _read(report: Path, app: App, theirs: SortedLines) -> None:
         theirs.add(read_report(report, app.report, app.timezone))
     except WrongReport as error:
         raise WrongInput(str(error)) from error
+
+
+def _read_kept(api: Api, app: App, month: Month, folder: Path, theirs: SortedLines) -> str | None:
+    """Read the newest report of a month that the jira-desk keeps, and return its name; None where it keeps none."""
+    if app.report is None:
+        return None
+    asked = {"application_key": app.application_key, "month": str(month), "state": "kept"}
+    found = [_KeptReport.model_validate(row) for row in api.each("/v1/jira/reports", **asked)]
+    tables = [each for each in found if each.removed_at is None and each.ending in _TABLES]
+    other: WrongReport | None = None
+    for each in sorted(tables, key=lambda table: table.attached_at, reverse=True):
+        name, path = f"{each.file_name} of {each.issue_key}", folder / "reconcile" / f"{month}-{each.id}{each.ending}"
+        download(api, each.model_dump(), path)
+        try:
+            theirs.add(read_report(path, app.report, app.timezone))
+        except NoHeadings as error:
+            # OK also reports on play time: that is a table of something else.
+            other = other or error
+        except WrongReport as error:
+            raise WrongInput(f"{name}: {error}") from error
+        else:
+            return name
+    if other is not None:
+        raise WrongInput(str(other)) from other
+    return None
 
 
 async def _ask_ok(settings: Settings, app: App, month: Month, theirs: SortedLines) -> None:

@@ -62,6 +62,10 @@ class WrongReport(Exception):
     """A report cannot be read; the text names the file, the row where there is one, and what is wrong."""
 
 
+class NoHeadings(WrongReport):
+    """A report is a table of something else: no row has the headings of the configuration."""
+
+
 class _Wrong(Exception):
     """A cell is not what its column should hold."""
 
@@ -298,9 +302,9 @@ def _read_time(text: str, time_format: str | None) -> datetime:
     raise _Wrong(f"is no time such as {time_format or '2031-12-24 17:48:59'}")
 
 
-def _no_headings(path: Path, report: Report) -> WrongReport:
+def _no_headings(path: Path, report: Report) -> NoHeadings:
     headings = ", ".join(heading for _, heading in report.columns.headings())
-    return WrongReport(f"{path}: no row among the first {_HEADINGS_WITHIN} has the headings {headings}")
+    return NoHeadings(f"{path}: no row among the first {_HEADINGS_WITHIN} has the headings {headings}")
 
 
 def _no_workbook(path: Path) -> WrongReport:

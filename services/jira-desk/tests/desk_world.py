@@ -1,5 +1,6 @@
 """The jira-desk, the simulator's JIRA on a clock that tests move, and a promo-scheduler that has pictures."""
 
+import io
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,8 +23,11 @@ from jira_desk.http.access import AccessApi
 from jira_desk.http.errands import ErrandsApi
 from jira_desk.http.issues import IssuesApi
 from jira_desk.http.projects import ProjectsApi
+from jira_desk.http.reports import ReportsApi
 from jira_desk.jira_client import JiraClient
-from jira_desk.jobs import Following, Running
+from jira_desk.jobs.errands import Running
+from jira_desk.jobs.following import Following
+from jira_desk.jobs.reports import Fetching
 from okgames.catalogue import Config
 from okgames.clock import MovableClock
 from okgames.database import Database
@@ -150,7 +154,8 @@ class Desk:
             return await _answer(response)
 
     async def upload(self, path: str, content: bytes, **query: str) -> Any:
-        async with self.http.post(f"/v1/jira/{path}", params={"by": "Anna", **query}, data=content) as response:
+        file = io.BytesIO(content)
+        async with self.http.post(f"/v1/jira/{path}", params={"by": "Anna", **query}, data=file) as response:
             return await _answer(response)
 
     async def sim(self, path: str, **body: Any) -> Any:
@@ -183,11 +188,18 @@ class Desk:
         while await running.look(await self.clock.now()):
             pass
 
+    async def fetch(self) -> None:
+        """Fetch the reports that are due."""
+        fetching = Fetching(self.database, self.clock, self.config, self.client)
+        while await fetching.look(await self.clock.now()):
+            pass
+
     async def turn(self, time: str = "4m") -> None:
         """Let time go by, and do what the jobs do then."""
         await self.advance(time)
         await self.run()
         await self.read()
+        await self.fetch()
 
     @property
     def settings(self) -> Settings:
@@ -256,6 +268,7 @@ async def desk_at_work(database_url: str, of: Config) -> AsyncIterator[Desk]:
         *IssuesApi(database, clock, of).routes(),
         *ErrandsApi(database, clock, of).routes(),
         *AccessApi(database, clock).routes(),
+        *ReportsApi(database, clock, of).routes(),
         *ProjectsApi(database, clock, of).routes(),
     ]
     for route in routes:

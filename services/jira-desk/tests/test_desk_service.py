@@ -27,4 +27,4 @@ def test_a_simulation_never_writes_to_oks_own_jira() -> None:
 def test_a_simulation_may_know_of_oks_own_jira_where_people_use_it() -> None:
     desk = service(settings("movable"), config("manual", url="https://jira.apiok.ru"), SystemClock())
 
-    assert {"follow_jira", "run_errands"} == {job.name for job in desk.jobs}
+    assert {"follow_jira", "run_errands", "fetch_reports"} == {job.name for job in desk.jobs}

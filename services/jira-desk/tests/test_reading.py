@@ -8,7 +8,7 @@ from desk_world import Desk, config
 
 from jira_desk.domain.answer import NotLetIn
 from jira_desk.jira_client import JiraClient
-from jira_desk.jobs import Following
+from jira_desk.jobs.following import Following
 from simulator.domain.jira_books import STATUSES
 
 

@@ -1,5 +1,6 @@
 import asyncio
 import io
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -22,8 +23,12 @@ from okgames.retry import parse_retry_after
 _CONNECT_SECONDS: Final = 5.0
 _THREADS: Final = 2
 _LONGEST_MESSAGE: Final = 300
-_MOST_BYTES: Final = 20 * 1024 * 1024
+_CHUNK_BYTES: Final = 64 * 1024
+_DOWNLOAD_SECONDS: Final = 120
 _FIELDS: Final = "summary,description,status,reporter,created,updated,comment,attachment"
+
+MOST_BYTES: Final = 20 * 1024 * 1024
+"""The largest attachment that is fetched."""
 
 T = TypeVar("T")
 
@@ -55,6 +60,11 @@ class JiraClient:
             raw = await self._call("myself", lambda library: library.myself())
             self._myself = _read(Myself, raw)
         return self._myself
+
+    async def our_names(self) -> frozenset[str]:
+        """Return the names under which we write in JIRA."""
+        names = {(await self.myself()).known_as, self._jira.user}
+        return frozenset(name for name in names if name)
 
     async def search(self, jql: str, start_at: int = 0, most: int = PAGE) -> SeenPage:
         """Return a page of issues with their comments, attachments and changes."""
@@ -101,13 +111,15 @@ class JiraClient:
 
         def fetch(library: JIRA) -> bytes:
             attachment = library.attachment(attachment_id)
-            if not str(attachment.content).startswith(f"{self._jira.url}/"):
-                # Our password would travel to whatever address JIRA names.
-                raise Refused("the attachment lies at another address than JIRA")
-            if int(attachment.size) > _MOST_BYTES:
-                raise Refused(f"the attachment has more than {_MOST_BYTES} bytes")
-            content: Any = attachment.get()  # type: ignore[no-untyped-call]
-            return bytes(content)
+            address, size = str(attachment.content), int(attachment.size)
+            if not address.startswith(f"{self._jira.url}/"):
+                raise _lies_elsewhere()
+            if size > MOST_BYTES:
+                raise _too_large()
+            content = _download(library, address)
+            if len(content) != size:
+                raise OutcomeUnknown(f"JIRA gives {len(content)} bytes of an attachment that has {size}")
+            return content
 
         return await self._call("attachment", fetch)
 
@@ -152,6 +164,32 @@ class JiraClient:
                 **account,
             )
         return self._library
+
+
+def _download(library: JIRA, address: str) -> bytes:
+    """Read a file in bounded memory and time, without following JIRA to anywhere else."""
+    began = time.monotonic()
+    taken = bytearray()
+    # The library's own `get` goes wherever it is sent, and reads whatever it is given.
+    with library._session.get(address, headers={"Accept": "*/*"}, stream=True, allow_redirects=False) as response:  # noqa: SLF001 - it shows no way to stay
+        if response.is_redirect:
+            raise _lies_elsewhere()
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            taken += chunk
+            if len(taken) > MOST_BYTES:
+                raise _too_large()
+            if time.monotonic() - began > _DOWNLOAD_SECONDS:
+                raise OutcomeUnknown(f"JIRA gives an attachment for more than {_DOWNLOAD_SECONDS} seconds")
+    return bytes(taken)
+
+
+def _lies_elsewhere() -> Refused:
+    # Our password would travel to whatever address JIRA names.
+    return Refused("the attachment lies at another address than JIRA")
+
+
+def _too_large() -> Refused:
+    return Refused(f"the attachment has more than {MOST_BYTES} bytes")
 
 
 def _create_meta(library: JIRA, project: str, issue_type: str) -> CreateMeta:

@@ -9,8 +9,11 @@ from jira_desk.http.access import AccessApi
 from jira_desk.http.errands import ErrandsApi
 from jira_desk.http.issues import IssuesApi
 from jira_desk.http.projects import ProjectsApi
+from jira_desk.http.reports import ReportsApi
 from jira_desk.jira_client import JiraClient
-from jira_desk.jobs import Following, Running
+from jira_desk.jobs.errands import Running
+from jira_desk.jobs.following import Following
+from jira_desk.jobs.reports import Fetching
 from okgames.catalogue import Config
 from okgames.clock import Clock
 from okgames.database import Database
@@ -28,6 +31,7 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
     client = JiraClient(config.jira)
     following = Following(database, clock, config, client)
     running = Running(database, clock, config, client, EvidenceClient(settings))
+    fetching = Fetching(database, clock, config, client)
     return Service(
         name="jira-desk",
         database=database,
@@ -36,11 +40,13 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
             *IssuesApi(database, clock, config).routes(),
             *ErrandsApi(database, clock, config).routes(),
             *AccessApi(database, clock).routes(),
+            *ReportsApi(database, clock, config).routes(),
             *ProjectsApi(database, clock, config).routes(),
         ],
         handlers={Topic.PROMOTIONS: Handler(partial(on_promotions, clock, config), get_args(Wish))},
         jobs=[
             Job("follow_jira", following.look, every=timedelta(seconds=1)),
             Job("run_errands", running.look, every=timedelta(seconds=1)),
+            Job("fetch_reports", fetching.look, every=timedelta(seconds=1)),
         ],
     )

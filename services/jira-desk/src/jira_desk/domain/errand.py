@@ -13,7 +13,7 @@ from okgames.retry import SCHEDULE
 SETTLES_AFTER: Final = timedelta(minutes=3)
 """After a try whose outcome is not known: by then JIRA has done what it will do, and its index shows it."""
 
-_NOT_LET_IN_AGAIN_AFTER: Final = timedelta(hours=1)
+NOT_LET_IN_AGAIN_AFTER: Final = timedelta(hours=1)
 """JIRA locks an account, behind a captcha, that is refused too often."""
 
 _MARK: Final = "okgames:"
@@ -157,7 +157,7 @@ def failed(errand: Errand, before: Errand, problem: JiraProblem, now: datetime) 
             wait = wait if asked is None else max(wait, asked)
             return replace(told, must_look=before.must_look, next_at=now + wait)
         case NotLetIn():
-            return replace(told, must_look=before.must_look, next_at=now + _NOT_LET_IN_AGAIN_AFTER)
+            return replace(told, must_look=before.must_look, next_at=now + NOT_LET_IN_AGAIN_AFTER)
         case Refused() if before.must_look:
             # What was looked for may still have been done by the try before.
             return replace(told, state=ErrandState.BLOCKED, next_at=None)

@@ -29,7 +29,7 @@ class NoDecision(Exception):
     """There is nothing to decide; the text says why."""
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     """Hold what a person of ours tells or wants; `by` says who."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,7 +37,7 @@ class _Body(BaseModel):
     by: Name
 
 
-class Record(_Body):
+class Record(Body):
     """
     Tell what happened in JIRA where nobody follows it for us: a status, a comment or both, or a new issue.
 
@@ -53,7 +53,7 @@ class Record(_Body):
     application_key: Name | None = None
 
 
-class Say(_Body):
+class Say(Body):
     """Comment on an issue: with a text, or with a template and the values that it wants."""
 
     text: Text | None = None
@@ -67,14 +67,14 @@ class Say(_Body):
         return self
 
 
-class Decide(_Body):
+class Decide(Body):
     """Say how much OK put on the cashback account, or with no amount that a comment does not say so."""
 
     amount_oks: Oks | None = None
     comment_id: Annotated[str, Field(max_length=100)] = ""
 
 
-class Tick(_Body):
+class Tick(Body):
     """Mark a remark of OK's as dealt with, or as open again."""
 
     comment_id: Name
@@ -82,13 +82,13 @@ class Tick(_Body):
     done: bool = True
 
 
-class Made(_Body):
+class Made(Body):
     """Tell that something was done in JIRA by hand; `key` is the issue of a request."""
 
     key: Key | None = None
 
 
-class Grant(_Body):
+class Grant(Body):
     """Tell that OK gave somebody access, or took it away."""
 
     state: Literal["granted", "ended"]

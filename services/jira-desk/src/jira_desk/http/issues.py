@@ -25,7 +25,7 @@ from jira_desk.domain.told import (
 )
 from jira_desk.domain.unfolding import Unfolding
 from jira_desk.domain.wording import Template
-from jira_desk.http.parameters import known_app, one_of, window_page
+from jira_desk.http.parameters import known_app, named_file, one_of, read_file, window_page
 from jira_desk.store import errands, issues, reports
 from jira_desk.store.seeing import keep_unfolded, ready
 from okgames.catalogue import Config
@@ -110,10 +110,8 @@ class IssuesApi:
     async def attach(self, request: web.Request) -> web.Response:
         """Have a file attached, which is the body; `by` and `file_name` stand in the query."""
         query = request.query
-        file_name, by = query.get("file_name", "").strip(), query.get("by", "").strip()
-        if not (0 < len(file_name) <= 200 and "/" not in file_name and 0 < len(by) <= 200):
-            raise Problem(400, "Wrong parameters", "give file_name, without a path, and by")
-        content = await _bounded(request)
+        file_name, by = named_file(query.get("file_name", ""), query.get("by", ""))
+        content = await read_file(request, _MOST_BYTES)
         now = await self.clock.now()
         sha256 = hashlib.sha256(content).hexdigest()
         async with self.database.transaction() as tx:
@@ -200,14 +198,3 @@ class IssuesApi:
             return text_of(body, issue.task, "" if app is None else app.name, self.config.jira.language)
         except NoComment as error:
             raise Problem(400, "Wrong comment", f"{issue.key}: {error}") from error
-
-
-async def _bounded(request: web.Request) -> bytes:
-    taken = bytearray()
-    async for chunk in request.content.iter_any():
-        taken += chunk
-        if len(taken) > _MOST_BYTES:
-            raise Problem(413, "Too large", f"A file has at most {_MOST_BYTES} bytes.")
-    if not taken:
-        raise Problem(400, "Wrong body", "The file is empty.")
-    return bytes(taken)

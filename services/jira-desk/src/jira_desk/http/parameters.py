@@ -39,3 +39,23 @@ def known_app(config: Config, application_key: str) -> App:
     if app is None:
         raise Problem(404, "Unknown application", f"The configuration has no application {application_key}.")
     return app
+
+
+def named_file(file_name: str, by: str) -> tuple[str, str]:
+    """Return how an uploaded file is called and who uploads it; raise a 400 Problem."""
+    named = file_name.strip(), by.strip()
+    if not all(0 < len(each) <= 200 for each in named) or "/" in file_name:
+        raise Problem(400, "Wrong parameters", "give file_name, without a path, and by")
+    return named
+
+
+async def read_file(request: web.Request, most_bytes: int) -> bytes:
+    """Read a file, which is the body; raise a Problem for one that is empty or too large."""
+    taken = bytearray()
+    async for chunk in request.content.iter_any():
+        taken += chunk
+        if len(taken) > most_bytes:
+            raise Problem(413, "Too large", f"A file has at most {most_bytes} bytes.")
+    if not taken:
+        raise Problem(400, "Wrong body", "The file is empty.")
+    return bytes(taken)

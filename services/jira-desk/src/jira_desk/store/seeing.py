@@ -8,12 +8,14 @@ import structlog
 from jira_desk.domain.errand import Errand, ErrandKind, ErrandState, done, mark_in
 from jira_desk.domain.following import Promise, View, follow
 from jira_desk.domain.issue import Change, Known, application_of, task_of
+from jira_desk.domain.report_file import new_files
 from jira_desk.domain.seen import SeenIssue
 from jira_desk.domain.told import Made, tell_done, told_request
 from jira_desk.domain.unfolding import Unfolding
 from jira_desk.store.changes import save_changes
 from jira_desk.store.errands import find_evidence_names, lock_errands, lock_followers, save_errands
 from jira_desk.store.issues import find_issue, find_seen, lock_known
+from jira_desk.store.report_files import add_reports
 from okgames.catalogue import Config
 from okgames.database import Tx
 from okgames.events import JiraEvent
@@ -47,6 +49,7 @@ async def keep_seen(tx: Tx, sight: Sight, seen: Sequence[SeenIssue], now: dateti
         names = {} if known is None else evidence.get(known.issue.id, {})
         unfoldings.append(follow(known, each, _view(sight, each, request, names)))
     await keep_unfolded(tx, before, unfoldings, now)
+    await add_reports(tx, _new_reports(before, unfoldings, sight.our_names), now)
     made = {
         requests[each.id].id: unfolding
         for each, unfolding in zip(changed, unfoldings, strict=True)
@@ -136,6 +139,16 @@ async def _requests_of(tx: Tx, seen: Sequence[SeenIssue]) -> dict[str, Errand]:
             continue
         found[jira_id] = errand
     return found
+
+
+def _new_reports(
+    before: dict[UUID, Known], unfoldings: Sequence[Unfolding], our_names: frozenset[str]
+) -> list[tuple[UUID, str]]:
+    return [
+        (unfolding.issue.id, attachment_id)
+        for unfolding in unfoldings
+        for attachment_id in new_files(before.get(unfolding.issue.id), unfolding.known, our_names)
+    ]
 
 
 def _differs(updated_at: datetime, seen: SeenIssue) -> bool:
