@@ -3,11 +3,14 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
 import pytest
 from atlassian import Jira as AtlassianJira
+from hypothesis import given
+from hypothesis import strategies as st
 from jira import JIRA
 from jira.exceptions import JIRAError
 from requests.exceptions import HTTPError
@@ -185,7 +188,46 @@ async def test_a_query_reads_times_as_minutes_in_the_zone_of_the_account() -> No
     books = JiraBooks()
     books.create("PROMO", "Collections", "one", "", "studio", START, {})
     for minute, expected in (("2026/03/02 10:00", 1), ("2026/03/02 10:01", 0), ("2026-03-02", 1)):
-        found = find(books.issues(), f'project = PROMO AND updated >= "{minute}"', MOSCOW, "studio")
+        found = find(books, f'project = PROMO AND updated >= "{minute}"', MOSCOW, "studio")
         assert expected == len(found)
     with pytest.raises(WrongQuery):
-        find(books.issues(), "nonsense", MOSCOW, "studio")
+        find(books, "nonsense", MOSCOW, "studio")
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["comment", "move", "hide", "rename"]), st.integers(0, 3), st.integers(0, 200_000)),
+        max_size=30,
+    ),
+    st.integers(0, 1_000_000),
+)
+def test_a_query_of_what_changed_finds_the_same_as_a_look_at_all(steps: list[tuple[str, int, int]], since: int) -> None:
+    books, at = JiraBooks(), START
+    names = [books.create("DOC", "Company", f"Question {number}", "", "studio", START, {}).id for number in range(4)]
+    for what, number, later in steps:
+        at += timedelta(seconds=later)
+        if all(issue.id != names[number] for issue in books.issues()):
+            continue
+        match what:
+            case "comment":
+                books.comment(names[number], "studio", "Hello", at)
+            case "move":
+                books.move(names[number], ("DOC", "PROMO")[later % 2], at)
+            case "hide":
+                books.hide(names[number], at)
+            case _:
+                books.edit(names[number], at, summary=f"Renamed {later}")
+    when = START + timedelta(seconds=since)
+    for project in ("DOC", "PROMO"):
+        expected = [each for each in books.issues() if each.project == project and each.updated >= when]
+        expected.sort(key=lambda each: (each.updated, each.id))
+        assert expected == list(books.changed_since(project, when))
+
+
+async def test_many_issues_are_made_at_once(ok: Simulator) -> None:
+    last = await order(ok, do="fill", project="DOC", issue_type="Company", issues=120, comments=3)
+    assert ("DOC-120", 3) == (last["key"], len(last["fields"]["comment"]["comments"]))
+    issues = (await ok.books())["jira_issues"]
+
+    assert 120 == len({issue["updated"] for issue in issues})
+    assert 360 == len({comment["id"] for issue in issues for comment in issue["comments"]})

@@ -260,7 +260,7 @@ async def desk_at_work(database_url: str, of: Config) -> AsyncIterator[Desk]:
     await clock_database.open()
     clock = MovableClock(clock_database)
     await clock.start_at(START)
-    address = HttpAddress("127.0.0.1", _free_port())
+    address = HttpAddress("127.0.0.1", free_port())
     of = of.model_copy(update={"jira": of.jira.model_copy(update={"url": f"http://{address}"})})
     pictures, client = Pictures(), JiraClient(of.jira)
     api, scheduler = web.Application(), web.Application()
@@ -290,7 +290,7 @@ async def desk_at_work(database_url: str, of: Config) -> AsyncIterator[Desk]:
         await clock_database.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]

@@ -174,7 +174,7 @@ class Jira:
     async def _search(self, request: web.Request, name: str, _now: datetime) -> web.Response:
         asked: Mapping[str, Any] = request.query if request.method == "GET" else orjson.loads(await request.read())
         start, most = int(asked.get("startAt", 0)), min(int(asked.get("maxResults", 50)), _MOST_ISSUES)
-        found = find(self.books.issues(), str(asked.get("jql", "")), MOSCOW, name)
+        found = find(self.books, str(asked.get("jql", "")), MOSCOW, name)
         with_changes = "changelog" in str(asked.get("expand", ""))
         shown = [self._rows.issue(issue, with_changes=with_changes) for issue in found[start : start + most]]
         return _json({"startAt": start, "maxResults": most, "total": len(found), "issues": shown})

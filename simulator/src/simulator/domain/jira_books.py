@@ -1,8 +1,10 @@
+from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Final
+from typing import Final, TypeVar
 
 OPEN: Final = "Open"
 IN_PROGRESS: Final = "In Progress"
@@ -31,6 +33,10 @@ ISSUE_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
 """The projects and what can be created in each."""
 
 _TICK: Final = timedelta(milliseconds=1)
+_APART: Final = timedelta(minutes=10)
+_FILLING: Final = "Comment {} on question {}: it is about the same as all the others, and nobody minds."
+
+P = TypeVar("P", "JiraComment", "JiraAttachment")
 
 
 class NoSuchIssue(Exception):
@@ -105,11 +111,20 @@ class JiraBooks:
     def __init__(self) -> None:
         self._issues: dict[str, JiraIssue] = {}
         self._ids: dict[str, str] = {}
+        self._attached_to: dict[str, str] = {}
+        self._by_update: defaultdict[str, list[tuple[datetime, str]]] = defaultdict(list)
         self._numbers: dict[str, int] = {}
         self._next_id = count(10001)
 
     def issues(self) -> Iterator[JiraIssue]:
         return (issue for issue in self._issues.values() if not issue.is_hidden)
+
+    def changed_since(self, project: str, since: datetime | None) -> Iterator[JiraIssue]:
+        """Return a project's issues that changed at a time or later, in the order of their changes."""
+        index = self._by_update[project]
+        start = 0 if since is None else bisect_left(index, (since, ""))
+        found = (self._issues[issue_id] for _, issue_id in index[start:])
+        return (issue for issue in found if not issue.is_hidden)
 
     def all_issues(self) -> Sequence[JiraIssue]:
         """Return hidden issues, too."""
@@ -149,9 +164,20 @@ class JiraBooks:
             updated=_whole(at),
             fields=fields,
         )
-        self._issues[issue.id] = issue
-        self._ids[issue.key] = issue.id
+        self._enter(issue)
         return issue
+
+    def fill(self, project: str, issue_type: str, issues: int, comments: int, author: str, at: datetime) -> JiraIssue:
+        """Make many issues with so many comments each, changed ten minutes one after the other, and return the last."""
+        for number in range(issues, 0, -1):
+            issue = self.create(project, issue_type, f"Question {number}", "", author, at - number * _APART, {})
+            said = [
+                JiraComment(str(next(self._next_id)), author, _FILLING.format(place, number), each, each)
+                for place in range(comments)
+                for each in [issue.created + place * _TICK]
+            ]
+            last = self._change(issue, said[-1].created if said else issue.created, comments=tuple(said))
+        return last
 
     def edit(self, name: str, at: datetime, **changed: str) -> JiraIssue:
         return self._change(self.issue(name), at, **changed)
@@ -179,16 +205,14 @@ class JiraBooks:
     ) -> JiraAttachment:
         issue = self.issue(name)
         attachment = JiraAttachment(str(next(self._next_id)), author, file_name, media_type, content, _whole(at))
+        self._attached_to[attachment.id] = issue.id
         self._change(issue, at, attachments=(*issue.attachments, attachment))
         return attachment
 
     def attachment(self, attachment_id: str) -> tuple[JiraIssue, JiraAttachment]:
         """Return an attachment with its issue; raise NoSuchIssue."""
-        for issue in self.issues():
-            for attachment in issue.attachments:
-                if attachment.id == attachment_id:
-                    return issue, attachment
-        raise NoSuchIssue(attachment_id)
+        issue = self.issue(self._attached_to.get(attachment_id, ""))
+        return issue, _one(issue.attachments, attachment_id)
 
     def delete_attachment(self, attachment_id: str, at: datetime) -> None:
         issue, gone = self.attachment(attachment_id)
@@ -203,9 +227,7 @@ class JiraBooks:
     def move(self, name: str, project: str, at: datetime) -> JiraIssue:
         """Give an issue to another project, under another key; the old one leads to it as well."""
         issue = self.issue(name)
-        key = self._new_key(project)
-        self._ids[key] = issue.id
-        return self._change(issue, at, key=key)
+        return self._change(issue, at, key=self._new_key(project))
 
     def hide(self, name: str, at: datetime) -> None:
         """Give an issue to a project that the studio's account cannot see."""
@@ -218,15 +240,22 @@ class JiraBooks:
     def _change(self, issue: JiraIssue, at: datetime, **changed: object) -> JiraIssue:
         updated = max(_whole(at), issue.updated + _TICK)
         changed_issue = replace(issue, **{"updated": updated, **changed})  # type: ignore[arg-type]
-        self._issues[issue.id] = changed_issue
+        index = self._by_update[issue.project]
+        del index[bisect_left(index, (issue.updated, issue.id))]
+        self._enter(changed_issue)
         return changed_issue
 
+    def _enter(self, issue: JiraIssue) -> None:
+        self._issues[issue.id] = issue
+        self._ids[issue.key] = issue.id
+        insort(self._by_update[issue.project], (issue.updated, issue.id))
 
-def _one(comments: Sequence[JiraComment], comment_id: str) -> JiraComment:
-    for comment in comments:
-        if comment.id == comment_id:
-            return comment
-    raise NoSuchIssue(comment_id)
+
+def _one(parts: Sequence[P], part_id: str) -> P:
+    for part in parts:
+        if part.id == part_id:
+            return part
+    raise NoSuchIssue(part_id)
 
 
 def _whole(time: datetime) -> datetime:

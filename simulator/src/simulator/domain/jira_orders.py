@@ -26,6 +26,19 @@ class Create(_Order):
         return books.create(self.project, self.issue_type, self.summary, self.description, self.by, at, {})
 
 
+class Fill(_Order):
+    """Make many issues that were changed one after the other until now, each with many comments."""
+
+    do: Literal["fill"]
+    project: str
+    issue_type: str
+    issues: Annotated[int, Field(ge=1, le=100_000)]
+    comments: Annotated[int, Field(ge=0, le=1_000)]
+
+    def carry_out(self, books: JiraBooks, at: datetime) -> JiraIssue:
+        return books.fill(self.project, self.issue_type, self.issues, self.comments, self.by, at)
+
+
 class Say(_Order):
     do: Literal["comment"]
     issue: str
@@ -108,6 +121,6 @@ class Hide(_Order):
 
 
 JiraOrder: TypeAlias = Annotated[
-    Create | Say | EditComment | DeleteComment | Attach | DeleteAttachment | SetStatus | Move | Hide,
+    Create | Fill | Say | EditComment | DeleteComment | Attach | DeleteAttachment | SetStatus | Move | Hide,
     Field(discriminator="do"),
 ]
