@@ -9,6 +9,7 @@ from typing import Final
 import cluster
 import daily_rewards
 import gateway
+import jira_polls
 import ledger_batches
 import machine
 import promotions
@@ -21,6 +22,8 @@ from results import Goal, Row, Series
 from run import Run
 from stage import stage
 
+from okgames.telemetry import configure_logging
+
 _FOLDER: Final = Path(__file__).parent.parent / "var" / "bench"
 _PARTS: Final[dict[str, Callable[[Run], Awaitable[None]]]] = {
     "gateway": gateway.measure,
@@ -29,6 +32,7 @@ _PARTS: Final[dict[str, Callable[[Run], Awaitable[None]]]] = {
     "notifier": webhook_rate.measure,
     "rewards": daily_rewards.measure,
     "promotions": promotions.measure,
+    "jira": jira_polls.measure,
     "kafka": cluster.measure,
 }
 
@@ -67,6 +71,7 @@ def main() -> None:
     parts = options.only.split(",")
     if unknown := set(parts) - set(_PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
+    configure_logging("warning", "json")
     _FOLDER.mkdir(parents=True, exist_ok=True)
     try:
         uvloop.run(run(parts, options.rounds, quick=options.quick))
