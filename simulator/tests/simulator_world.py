@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import aiohttp
@@ -16,6 +17,7 @@ from aiohttp import web
 from okgames.catalogue import Config
 from okgames.clock import Clock, MovableClock
 from okgames.database import Database
+from okgames.jira_account import Jira
 from okgames.ok_protocol import CallbackAction, ErrorCode, parse_query, reply, text_parameters, verify
 from okgames.settings import HttpAddress, Settings
 from simulator.domain.attempts import Policy
@@ -190,15 +192,21 @@ async def playing(game: Game) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def simulating(
-    clock: Clock, *, policy: Policy | None = None, seed: str = "test", callback_url: str | None = None
+    clock: Clock,
+    *,
+    policy: Policy | None = None,
+    seed: str = "test",
+    callback_url: str | None = None,
+    jira: Mapping[str, object] = MappingProxyType({}),
 ) -> AsyncIterator[Simulator]:
-    """Run the simulator and a game for it to call, unless `callback_url` says otherwise."""
+    """Run the simulator, with our account in `jira`, and a game to call unless `callback_url` says otherwise."""
+    config = CONFIG.model_copy(update={"jira": Jira.model_validate(jira)})
     game = Game()
     address = HttpAddress("127.0.0.1", free_port())
     settings = Settings(simulator_http=address, config=Path("unused"))
     async with (
         playing(game),
-        serve(settings, CONFIG, callback_url or game.url, clock, policy=policy, seed=seed),
+        serve(settings, config, callback_url or game.url, clock, policy=policy, seed=seed),
         aiohttp.ClientSession(f"http://{address}", timeout=aiohttp.ClientTimeout(30)) as http,
     ):
         yield Simulator(game, http, f"http://{address}")

@@ -104,6 +104,41 @@ async def test_nobody_is_let_in_without_an_account(ok: Simulator) -> None:
         assert 200 == response.status
 
 
+@pytest.mark.parametrize(
+    ("jira", "right", "wrong"),
+    [
+        (
+            {"user": "studio", "passwords": ["secret"]},
+            [{"basic_auth": ("studio", "secret")}, {"username": "studio", "password": "secret"}],
+            [{"basic_auth": ("studio", "guess")}, {"username": "studio", "password": "guess"}],
+        ),
+        (
+            {"tokens": ["secret"]},
+            [{"token_auth": "secret"}, {"token": "secret"}],
+            [{"token_auth": "guess"}, {"token": "guess"}],
+        ),
+    ],
+    ids=["password", "personal token"],
+)
+async def test_both_libraries_log_in_with_what_jira_knows_and_with_nothing_else(
+    jira: dict[str, Any], right: list[dict[str, Any]], wrong: list[dict[str, Any]]
+) -> None:
+    def name(url: str, first: dict[str, Any], second: dict[str, Any]) -> tuple[str, str]:
+        library = JIRA(url, max_retries=0, timeout=10, **first)
+        return library.myself()["name"], AtlassianJira(url=url, cloud=False, **second).myself()["name"]
+
+    def is_refused(url: str, first: dict[str, Any], second: dict[str, Any]) -> None:
+        with pytest.raises(JIRAError, match="not authenticated") as refusal:
+            JIRA(url, max_retries=0, timeout=10, **first).myself()
+        assert 401 == refusal.value.status_code
+        with pytest.raises(HTTPError, match="401"):
+            AtlassianJira(url=url, cloud=False, **second).myself()
+
+    async with simulating(SystemClock(), jira=jira) as ok:
+        assert ("studio", "studio") == await asyncio.to_thread(name, ok.url, *right)
+        await asyncio.to_thread(is_refused, ok.url, *wrong)
+
+
 async def test_what_jira_does_not_take_is_refused_with_its_reasons(ok: Simulator) -> None:
     def use() -> None:
         library = pycontribs(ok)

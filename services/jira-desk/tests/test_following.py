@@ -198,6 +198,39 @@ def test_a_server_without_a_changelog_still_shows_where_an_issue_stands() -> Non
     assert [] == follow(unfolding.known, bare, VIEW).entries
 
 
+def test_a_comment_that_is_hidden_and_shown_again_is_there_as_often_as_that_happens() -> None:
+    ours = History()
+    ours.take("comment", "ok.moderator", "- one", 60)
+    whole = ours.issue
+    ours.look()
+    for later in range(1, 5):
+        comments = whole.comments if later % 2 == 0 else ()
+        shown = replace(whole, comments=comments, updated=whole.updated + timedelta(minutes=later))
+        unfolding = follow(ours.known, seen_issue(ROWS.issue(shown, with_changes=True)), VIEW)
+        ours.known = unfolding.known
+        ours.entries += unfolding.entries
+        there = [each.text for each in ours.known.comments.values() if each.deleted_at is None]
+        assert [each.body for each in comments] == there
+        assert bool(comments) is not ours.known.remarks[0].is_withdrawn
+
+    assert len(ours.entries) == len({entry.id for entry in ours.entries})
+
+
+def test_an_issue_that_is_moved_belongs_where_it_is_and_may_come_back() -> None:
+    ours = History()
+    ours.look()
+    original = ours.issue
+    for later, (key, kind) in enumerate([("DOC-1", JiraTask.DOC), ("OK-1", JiraTask.OK)] * 2, 1):
+        moved = replace(original, key=key, updated=original.updated + timedelta(minutes=later))
+        unfolding = follow(ours.known, seen_issue(ROWS.issue(moved, with_changes=True)), replace(VIEW, task=kind))
+        ours.known = unfolding.known
+        ours.entries += unfolding.entries
+        assert (key, kind) == (ours.known.issue.key, ours.known.issue.task)
+
+    assert [Happening.CREATED, *[Happening.MOVED] * 4] == [entry.kind for entry in ours.entries]
+    assert len(ours.entries) == len({entry.id for entry in ours.entries})
+
+
 def test_a_comment_with_what_a_database_does_not_keep_is_read_without_it() -> None:
     ours = History()
     ours.take("comment", "ok.moderator", "a\0b", 60)

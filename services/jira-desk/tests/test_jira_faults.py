@@ -137,12 +137,81 @@ async def test_what_happened_while_jira_was_down_for_a_day_is_told_afterwards(de
     assert promo["problem"] is None
 
 
+@pytest.mark.parametrize(
+    "fault", ["jira_down", "jira_too_many", "jira_errors", "jira_html", "jira_unauthorized", "jira_forbidden"]
+)
+async def test_what_happened_meanwhile_is_told_when_the_fault_is_over(desk: Desk, fault: str) -> None:
+    await desk.sim("faults", jira_silent=True)
+    await desk.requested()
+    await desk.order("comment", issue="PROMO-1", text="Hello")
+    await desk.sim("faults", jira_silent=True, **{fault: 1.0})
+    for _ in range(5):
+        await desk.turn("30m")
+        await desk.order("comment", issue="PROMO-1", text="Hello again")
+    (promo,) = [row for row in (await desk.get("projects"))["items"] if row["project"] == "PROMO"]
+    assert promo["problem"] is not None
+    assert ["IssueCreated"] == await desk.types()
+    await desk.sim("faults", jira_silent=True)
+    await desk.turn("1h")
+    await desk.turn("1h")
+
+    assert ["IssueCreated", *["CommentAdded"] * 6] == await desk.types()
+
+
+async def test_a_jira_that_never_answers_is_given_up_and_read_later(desk: Desk) -> None:
+    """It takes connections and says nothing, as a server does whose threads all hang."""
+    ended = asyncio.Event()
+
+    async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ended.wait()
+        writer.close()
+
+    answering = desk.client
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        hanging = JiraClient(desk.config.jira.model_copy(update={"url": url}), answer_within=timedelta(seconds=0.2))
+        desk.client = hanging
+        await desk.order("create", project="DOC", issue_type="Company", summary="Our company")
+        await desk.read()
+        problems = {row["problem"] for row in (await desk.get("projects"))["items"]}
+        assert {"no answer of JIRA: ReadTimeout"} == problems
+        ended.set()
+    hanging.close()
+    desk.client = answering
+    await desk.turn("10m")
+
+    assert ["IssueCreated"] == await desk.types()
+
+
 async def test_jira_is_left_alone_for_as_long_as_it_asks(desk: Desk) -> None:
-    await desk.sim("faults", jira_too_many={"next": 1})
+    await desk.sim("faults", jira_silent=True, jira_too_many={"next": 1})
     assert 1 == await desk.read()
     asked = [row for row in (await desk.get("projects"))["items"] if row.get("problem")]
     assert 1 == len(asked)
     assert "429" in asked[0]["problem"]
+    await desk.learn(request_due())
+    await desk.sim("faults", jira_silent=True, jira_too_many={"next": 1})
+    await desk.run()
+    # The second try would come after a second.
+    await desk.advance("80s")
+    await desk.run()
+    assert ("due", 1) == ((await the_request(desk))["state"], (await the_request(desk))["tries"])
+    await desk.advance("15s")
+    await desk.run()
+
+    assert "done" == (await the_request(desk))["state"]
+
+
+async def test_an_issue_that_our_account_cannot_see_any_more_stays_as_it_was(desk: Desk) -> None:
+    await desk.sim("faults", jira_silent=True)
+    await desk.requested()
+    await desk.order("status", issue="PROMO-1", status="In Progress")
+    await desk.turn()
+    await desk.order("hide", issue="PROMO-1")
+    before = await desk.get("issues/PROMO-1")
+    await desk.turn("1h")
+
+    assert before == await desk.get("issues/PROMO-1")
 
 
 @pytest.mark.parametrize("seconds", [-7200, 7200])
@@ -183,6 +252,27 @@ async def test_an_errand_for_an_issue_that_is_gone_waits_for_a_person(desk: Desk
     assert "cancelled" == cancelled["state"]
     with pytest.raises(Refusal):
         await desk.post(f"errands/{errand['id']}/retry")
+
+
+async def test_a_prize_fund_in_a_comment_that_oks_people_correct_or_take_back_is_as_they_left_it(desk: Desk) -> None:
+    await desk.sim("faults", jira_silent=True)
+    await desk.requested()
+    for text in ("Призовой фонд 1 000 ОК", "Призовой фонд 1 000 ОК"):
+        await desk.order("comment", issue="PROMO-1", text=text)
+    await desk.turn()
+    (first, second) = (await desk.get("issues/PROMO-1"))["comments"]
+    await desk.order("edit_comment", issue="PROMO-1", comment=first["id"], text="Призовой фонд 2 000 ОК")
+    await desk.order("delete_comment", issue="PROMO-1", comment=second["id"])
+    await desk.order("status", issue="PROMO-1", status="Approved")
+    await desk.turn()
+    assert [] == await desk.told("PrizeFundConfirmed")
+    issue = await desk.get("issues/PROMO-1")
+    assert [(first["id"], 2000)] == [(each["comment_id"], each["amount_oks"]) for each in issue["fund_questions"]]
+    for _ in range(2):
+        issue = await desk.post("issues/PROMO-1/fund", amount_oks=2000, comment_id=first["id"])
+
+    assert (2000, []) == (issue["fund_oks"], issue["fund_questions"])
+    assert [2000] == [event.amount_oks for event in await desk.told("PrizeFundConfirmed")]
 
 
 async def test_a_picture_that_cannot_be_fetched_is_attached_later(desk: Desk) -> None:

@@ -14,7 +14,7 @@ from jira.exceptions import JIRAError
 from prometheus_client import Counter
 from pydantic import ValidationError
 
-from jira_desk.domain.answer import JiraProblem, NotDone, NotLetIn, NotThere, OutcomeUnknown, Refused
+from jira_desk.domain.answer import AccountRefused, JiraProblem, NotDone, NotLetIn, NotThere, OutcomeUnknown, Refused
 from jira_desk.domain.paging import PAGE
 from jira_desk.domain.seen import CreateMeta, FieldMeta, Myself, SeenIssue, SeenPage
 from okgames.jira_account import Jira
@@ -214,8 +214,12 @@ def _problem(error: JIRAError) -> JiraProblem:
     match status:
         case 429:
             return NotDone("JIRA asks for fewer calls (429)", _asked_wait(response))
-        case 401 | 403:
-            return NotLetIn(f"JIRA does not let us in ({status}){said}")
+        case 401:
+            return AccountRefused(f"JIRA does not let us in (401){said}")
+        case 403 if response is not None and "DENIED" in response.headers.get("X-Seraph-LoginReason", ""):
+            return AccountRefused(f"JIRA wants a captcha solved in the browser before it lets us in (403){said}")
+        case 403:
+            return NotLetIn(f"JIRA does not let us do this (403){said}")
         case 404 | 410:
             return NotThere(f"JIRA knows no such issue or address ({status}){said}")
         case int() if 400 <= status < 500 and status != 408:

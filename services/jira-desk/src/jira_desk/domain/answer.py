@@ -24,9 +24,13 @@ class Refused(JiraProblem):
 
 
 class NotLetIn(Refused):
-    """JIRA does not know our account, or does not let it do this (401, 403)."""
+    """JIRA does not let us do this (403)."""
 
     outcome = "not_let_in"
+
+
+class AccountRefused(NotLetIn):
+    """JIRA refuses our account whatever we ask; after some refusals it locks the account behind a captcha."""
 
 
 class NotThere(Refused):

@@ -56,22 +56,23 @@ def follow(known: Known | None, seen: SeenIssue, view: View) -> Unfolding:
     else:
         unfolding = Unfolding(_linked(known, seen), view.statuses)
     if unfolding.issue.key != seen.key:
-        unfolding.rekeyed(seen.key, address(view.url, seen.key), seen.updated)
+        unfolding.rekeyed(seen.key, view.task, address(view.url, seen.key), seen.updated)
     if unfolding.issue.title != seen.fields.summary:
         unfolding.renamed(seen.fields.summary, seen.updated)
+    # When it went nobody tells; first, so that an approval does not confirm what OK took back before it.
+    _take_away(unfolding, seen)
     for at, _, step in sorted(_steps(unfolding.known, seen), key=lambda step: step[:2]):
         match step:
             case SeenComment():
                 comment = _comment(step, view)
                 if step.id in unfolding.known.comments:
-                    unfolding.edited(comment)
+                    unfolding.edited(comment, at)
                 else:
                     unfolding.said(comment)
             case SeenAttachment():
                 unfolding.attached(_attachment(step), view.evidence.get(step.filename))
             case (move_id, author, status):
                 unfolding.moved_to(status, move_id, author, at)
-    _take_away(unfolding, seen)
     unfolding.known = replace(unfolding.known, issue=replace(unfolding.issue, updated_at=seen.updated))
     return unfolding
 
@@ -148,6 +149,9 @@ def _steps(known: Known, seen: SeenIssue) -> Iterator[_Step]:
         before = known.comments.get(comment.id)
         if before is None:
             yield comment.created, next(number), comment
+        elif before.deleted_at is not None:
+            # It was hidden from us for a time.
+            yield seen.updated, next(number), comment
         elif before.text != comment.body:
             yield comment.updated, next(number), comment
     for attachment in sorted(seen.attachments, key=lambda each: each.created):

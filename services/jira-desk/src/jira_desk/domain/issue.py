@@ -83,7 +83,11 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Tell of one thing that happened; `subject` is JIRA's id of what it happened to."""
+    """
+    Tell of one thing that happened.
+
+    `subject` is JIRA's id of what it happened to; with the time behind an @ where it may happen to that again.
+    """
 
     id: UUID
     kind: Happening

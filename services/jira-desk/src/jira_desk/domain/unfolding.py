@@ -91,10 +91,10 @@ class Unfolding:
         )
         self._judge(status, move_id, at)
 
-    def rekeyed(self, key: str, url: str, at: datetime) -> None:
-        """Let the issue be moved to another project, where it has another key."""
-        self._enter(Happening.MOVED, key, "", at, self.issue.key, key)
-        self._become(key=key, url=url)
+    def rekeyed(self, key: str, task: JiraTask, url: str, at: datetime) -> None:
+        """Let the issue be moved to another project, where it has another key; it may come back."""
+        self._enter(Happening.MOVED, f"{key}@{at.isoformat()}", "", at, self.issue.key, key)
+        self._become(key=key, task=task, url=url)
 
     def renamed(self, title: str, at: datetime) -> None:
         self._enter(Happening.RENAMED, at.isoformat(), "", at, self.issue.title, title)
@@ -115,23 +115,24 @@ class Unfolding:
         )
         self._read(comment)
 
-    def edited(self, comment: Comment) -> None:
-        """Let a comment get another text: what was read in it is read again."""
+    def edited(self, comment: Comment, at: datetime) -> None:
+        """Let a comment get another text, or be there again: what was read in it is read again."""
         before = self.known.comments[comment.id].text
         self._keep(comment)
-        subject = f"{comment.id}@{comment.updated_at.isoformat()}"
-        self._enter(Happening.COMMENT_EDITED, subject, comment.author, comment.updated_at, before, comment.text)
+        self._enter(
+            Happening.COMMENT_EDITED, f"{comment.id}@{at.isoformat()}", comment.author, at, before, comment.text
+        )
         self._read(comment)
 
     def deleted(self, comment_id: str, at: datetime) -> None:
         """Let a comment go: what was read in it does not hold any more, but for what was told already."""
         comment = replace(self.known.comments[comment_id], deleted_at=at)
         self._keep(comment)
-        self._enter(Happening.COMMENT_DELETED, comment_id, comment.author, at, comment.text, None)
+        self._enter(Happening.COMMENT_DELETED, f"{comment_id}@{at.isoformat()}", comment.author, at, comment.text, None)
         self._withdraw_remarks(comment_id, frozenset())
         fund = self.known.funds.get(comment_id)
         if fund is not None and fund.state in {FundState.WAITING, FundState.ASKED}:
-            self._keep_fund(replace(fund, state=FundState.DISMISSED, decided_by="okgames", decided_at=at))
+            self._decide(fund, FundState.DISMISSED, "okgames", at)
 
     def attached(self, attachment: Attachment, evidence_id: UUID | None) -> None:
         self._keep_attachment(attachment)
@@ -159,11 +160,13 @@ class Unfolding:
         self._enter(Happening.ATTACHMENT_REMOVED, attachment_id, "", at, attachment.file_name, None)
 
     def confirm_fund(self, amount_oks: int, by: str, at: datetime, comment_id: str = "") -> None:
-        """Take a sum as what OK put on the account, once; with `comment_id` the comment that says so."""
-        issue = self.issue
-        if issue.promotion_id is None:
+        """Take a sum as what OK put on the account, told by a comment if one is named; the same again is nothing."""
+        issue, said = self.issue, self.known.funds.get(comment_id)
+        is_known = issue.fund_oks == amount_oks and (said is None or said.state is FundState.CONFIRMED)
+        if issue.promotion_id is None or is_known:
             return
-        self._enter(Happening.FUND_CONFIRMED, comment_id or at.isoformat(), by, at, None, str(amount_oks))
+        subject = f"{comment_id}@{at.isoformat()}"
+        self._enter(Happening.FUND_CONFIRMED, subject, by, at, None, str(amount_oks))
         self._become(fund_oks=amount_oks)
         for fund in list(self.known.funds.values()):
             if fund.comment_id == comment_id:
@@ -172,7 +175,7 @@ class Unfolding:
                 self._decide(fund, FundState.DISMISSED, by, at)
         self.events.append(
             PrizeFundConfirmed(
-                **self._common(at, Happening.FUND_CONFIRMED, comment_id or at.isoformat()),
+                **self._common(at, Happening.FUND_CONFIRMED, subject),
                 promotion_id=issue.promotion_id,
                 link=self.link(comment_id),
                 amount_oks=amount_oks,
@@ -181,8 +184,10 @@ class Unfolding:
 
     def dismiss_fund(self, comment_id: str, by: str, at: datetime) -> None:
         """Take a person's word that a comment tells no prize fund."""
-        self._enter(Happening.FUND_DISMISSED, comment_id, by, at, None, None)
-        self._decide(self.known.funds[comment_id], FundState.DISMISSED, by, at)
+        fund = self.known.funds[comment_id]
+        if fund.state is not FundState.DISMISSED:
+            self._enter(Happening.FUND_DISMISSED, f"{comment_id}@{at.isoformat()}", by, at, None, None)
+            self._decide(fund, FundState.DISMISSED, by, at)
 
     def tick(self, remark: Remark, by: str | None, at: datetime) -> None:
         """Mark a remark as dealt with by somebody, or with None as open again."""

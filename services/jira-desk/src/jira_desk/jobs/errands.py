@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from jira_desk.domain.answer import JiraProblem, OutcomeUnknown, Refused
+from jira_desk.domain.answer import AccountRefused, JiraProblem, OutcomeUnknown, Refused
 from jira_desk.domain.errand import Errand, ErrandKind, ErrandState, done, failed, find_result, is_marked, tried
 from jira_desk.domain.paging import newest_of_ours
 from jira_desk.domain.seen import SeenIssue
@@ -74,6 +74,8 @@ class Running:
                 log.warning("jira_errand_failed", reason=str(problem), outcome=problem.outcome)
             async with self.database.transaction() as tx:
                 await errands.save_errands(tx, [after])
+                if isinstance(problem, AccountRefused) and after.next_at is not None:
+                    await errands.put_off_errands(tx, after.next_at)
             return True
         await self._finish(errand, seen, our)
         log.info("jira_errand_done", issue_key=seen.key)

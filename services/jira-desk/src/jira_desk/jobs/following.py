@@ -1,3 +1,4 @@
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -5,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 
-from jira_desk.domain.answer import JiraProblem, NotDone, NotLetIn
+from jira_desk.domain.answer import AccountRefused, JiraProblem, NotDone, NotLetIn
 from jira_desk.domain.meaning import COMMON_STATUSES
 from jira_desk.domain.paging import Cursor, advance, asked_from, put_off, query
 from jira_desk.domain.seen import Myself, SeenPage
@@ -47,30 +48,43 @@ class Following:
         async with alone(self.database) as is_alone:
             if not is_alone:
                 return False
-            more = [await self._read(by_key[cursor.project], cursor, now) for cursor in due]
+            has_more = await self._read_all(by_key, due, now)
         await self._reconsider()
-        return any(more)
+        return has_more
 
     @property
     def projects(self) -> list[JiraProject]:
         """The projects that are followed by themselves."""
         return [project for task in JiraTask if (project := self.config.jira.project(task)).mode == "rest"]
 
+    async def _read_all(self, by_key: Mapping[str, JiraProject], due: Sequence[Cursor], now: datetime) -> bool:
+        has_more = False
+        for place, cursor in enumerate(due):
+            try:
+                has_more |= await self._read(by_key[cursor.project], cursor, now)
+            except AccountRefused as problem:
+                # Each further try brings the account nearer to being locked.
+                await self._put_off(due[place:], problem, now)
+                break
+            except JiraProblem as problem:
+                await self._put_off([cursor], problem, now)
+        return has_more
+
     async def _read(self, project: JiraProject, cursor: Cursor, now: datetime) -> bool:
-        log = logger.bind(project=project.key)
-        try:
-            myself = await self.client.myself()
-            page = await self.client.search(query(cursor, _zone(myself)), asked_from(cursor))
-        except JiraProblem as problem:
-            wait = problem.asked_wait if isinstance(problem, NotDone) else None
-            later = put_off(cursor, str(problem), wait, now, self.config.jira.every)
-            if cursor.problem is None:
-                event = "jira_lets_us_not_in" if isinstance(problem, NotLetIn) else "jira_not_read"
-                log.error(event, reason=str(problem), next_at=later.next_at.isoformat())
-            async with self.database.transaction() as tx:
-                await cursors.move_cursor(tx, later, None)
-            return False
+        zone = _zone(await self.client.myself())
+        page = await self.client.search(query(cursor, zone), asked_from(cursor))
         return await self._keep(project, advance(cursor, page, now, self.config.jira.every), page, now)
+
+    async def _put_off(self, put: Sequence[Cursor], problem: JiraProblem, now: datetime) -> None:
+        asked = problem.asked_wait if isinstance(problem, NotDone) else None
+        event = "jira_lets_us_not_in" if isinstance(problem, NotLetIn) else "jira_not_read"
+        async with self.database.transaction() as tx:
+            for cursor in put:
+                later = put_off(cursor, str(problem), asked, now, self.config.jira.every)
+                await cursors.move_cursor(tx, later, None)
+                if cursor.problem is None:
+                    next_at = later.next_at.isoformat()
+                    logger.error(event, project=cursor.project, reason=str(problem), next_at=next_at)
 
     async def _keep(self, project: JiraProject, cursor: Cursor, page: SeenPage, now: datetime) -> bool:
         sight = Sight(self.config, project.task, await self.client.our_names())

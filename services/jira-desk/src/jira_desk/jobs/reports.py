@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from jira_desk.domain.answer import JiraProblem
+from jira_desk.domain.answer import AccountRefused, JiraProblem
 from jira_desk.domain.issue import application_of
 from jira_desk.domain.report_file import ReportFile, ReportState, claimed, kept, not_fetched
 from jira_desk.jira_client import JiraClient
@@ -69,6 +69,8 @@ class Fetching:
                 log.warning("jira_report_not_fetched", reason=str(problem))
             async with self.database.transaction() as tx:
                 await report_files.save_report(tx, after)
+                if isinstance(problem, AccountRefused) and after.next_at is not None:
+                    await report_files.put_off_reports(tx, after.next_at)
             return True
         await self._keep(file, content)
         log.info("jira_report_kept", size=len(content))

@@ -45,8 +45,8 @@ async def _save_issues(tx: Tx, issues: Sequence[Issue]) -> None:
             $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::timestamptz[], $15::timestamptz[]
         )
         on conflict (id) do update
-        set jira_id = excluded.jira_id, key = excluded.key, title = excluded.title, url = excluded.url,
-            status = excluded.status, verdict = excluded.verdict, fund_oks = excluded.fund_oks,
+        set jira_id = excluded.jira_id, key = excluded.key, task = excluded.task, title = excluded.title,
+            url = excluded.url, status = excluded.status, verdict = excluded.verdict, fund_oks = excluded.fund_oks,
             created_at = excluded.created_at, updated_at = excluded.updated_at
         """,
         *zip(*([getattr(issue, name) for name in Issue.__slots__] for issue in issues), strict=True),

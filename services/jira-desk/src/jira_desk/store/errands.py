@@ -89,6 +89,11 @@ async def is_any_due(tx: Tx, now: datetime) -> bool:
     return bool(await tx.fetchval("select exists (select from errands where state = 'due' and next_at <= $1)", now))
 
 
+async def put_off_errands(tx: Tx, until: datetime) -> None:
+    """Let nothing be done before a time."""
+    await tx.execute("update errands set next_at = $1 where state = 'due' and next_at < $1", until)
+
+
 async def lock_errands(tx: Tx, ids: Iterable[UUID]) -> dict[UUID, Errand]:
     rows = await tx.fetch("select * from errands where id = any ($1::uuid[]) order by id for update", list(ids))
     return {row["id"]: _errand(row) for row in rows}

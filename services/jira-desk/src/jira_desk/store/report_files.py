@@ -124,6 +124,11 @@ async def save_report(tx: Tx, file: ReportFile) -> None:
     )
 
 
+async def put_off_reports(tx: Tx, until: datetime) -> None:
+    """Let nothing be fetched before a time."""
+    await tx.execute("update report_files set next_at = $1 where next_at < $1", until)
+
+
 async def add_content(tx: Tx, sha256: str, content: bytes) -> None:
     """Keep bytes, once."""
     await tx.execute("insert into report_contents values ($1, $2) on conflict do nothing", sha256, content)

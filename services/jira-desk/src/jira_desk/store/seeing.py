@@ -162,7 +162,8 @@ def _view(sight: Sight, seen: SeenIssue, request: Errand | None, evidence: Mappi
         promise = Promise(request.id, request.application_key, request.promotion_id, request.expected_oks)
     names = {app.application_key: app.name for app in config.apps}
     return View(
-        task=sight.task,
+        # An issue may have been moved since it was wanted.
+        task=task_of(seen.key, config.jira) or sight.task,
         application_key=application_of(seen.fields.summary, names),
         url=config.jira.url,
         our_names=sight.our_names,
