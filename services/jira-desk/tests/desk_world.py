@@ -285,7 +285,6 @@ async def desk_at_work(database_url: str, of: Config) -> AsyncIterator[Desk]:
         ):
             yield Desk(database, of, clock, client, pictures, http, ok)
     finally:
-        client.close()
         await database.close()
         await clock_database.close()
 

@@ -1,6 +1,6 @@
 """Our account in JIRA: a password or a personal token, and what happens where JIRA does not take it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import pytest
@@ -25,13 +25,11 @@ async def account_desk(request: pytest.FixtureRequest, database_url: str) -> Asy
 
 
 @pytest.fixture
-def stranger(account_desk: Desk) -> Iterator[JiraClient]:
+def stranger(account_desk: Desk) -> JiraClient:
     """A client of the same JIRA whose secret is wrong."""
     jira = account_desk.config.jira
     wrong = {name: (SecretStr("wrong"),) for name in ("passwords", "tokens") if getattr(jira, name)}
-    client = JiraClient(jira.model_copy(update=wrong))
-    yield client
-    client.close()
+    return JiraClient(jira.model_copy(update=wrong))
 
 
 async def test_a_request_is_made_and_followed_under_our_account(account_desk: Desk) -> None:

@@ -65,7 +65,6 @@ async def test_a_request_that_jira_makes_after_we_gave_up_waiting_is_found(desk:
 
     assert "done" == (await the_request(desk))["state"]
     assert 1 == len(await desk.books())
-    desk.client.close()
 
 
 async def test_a_desk_that_is_killed_while_jira_makes_the_request_finds_it(desk: Desk) -> None:
@@ -176,7 +175,6 @@ async def test_a_jira_that_never_answers_is_given_up_and_read_later(desk: Desk) 
         problems = {row["problem"] for row in (await desk.get("projects"))["items"]}
         assert {"no answer of JIRA: ReadTimeout"} == problems
         ended.set()
-    hanging.close()
     desk.client = answering
     await desk.turn("10m")
 

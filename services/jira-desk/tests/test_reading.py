@@ -25,7 +25,6 @@ async def test_the_first_reading_goes_on_where_it_was_when_the_desk_was_killed(d
 
     assert 130 == len(await desk.told("IssueCreated"))
     assert 130 == len({event.issue_key for event in await desk.told("IssueCreated")})
-    desk.client.close()
 
 
 async def one_page(desk: Desk) -> None:

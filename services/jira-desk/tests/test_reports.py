@@ -127,7 +127,6 @@ async def test_a_desk_that_is_killed_between_the_fetch_and_the_record_fetches_ag
     (file,) = await files(desk)
     assert ("kept", 2) == (file["state"], file["tries"])
     assert TABLE == await downloaded(desk, file)
-    stuck.close()
 
 
 async def _as_async(value: bool) -> bool:
@@ -266,11 +265,7 @@ class Impostor:
             yield elsewhere
 
     async def fetch(self, account: dict[str, Any]) -> bytes:
-        client = JiraClient(config(**account).jira.model_copy(update={"url": self.url}))
-        try:
-            return await client.attachment("1")
-        finally:
-            client.close()
+        return await JiraClient(config(**account).jira.model_copy(update={"url": self.url})).attachment("1")
 
 
 @pytest.mark.parametrize("account", [{}, {"user": None, "passwords": [], "tokens": ["secret"]}], ids=["basic", "token"])

@@ -2,9 +2,10 @@ import asyncio
 import io
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from threading import Thread
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -21,7 +22,6 @@ from okgames.jira_account import Jira
 from okgames.retry import parse_retry_after
 
 _CONNECT_SECONDS: Final = 5.0
-_THREADS: Final = 2
 _LONGEST_MESSAGE: Final = 300
 _CHUNK_BYTES: Final = 64 * 1024
 _DOWNLOAD_SECONDS: Final = 120
@@ -39,20 +39,15 @@ class JiraClient:
     """
     Call OK's JIRA (Server, REST version 2) through the `jira` library, off the event loop.
 
-    The library waits in threads of ours; it never tries again by itself. Every failure is a JiraProblem whose text
+    The library waits in threads; it never tries again by itself. Every failure is a JiraProblem whose text
     names no address, header or secret.
     """
 
     def __init__(self, jira: Jira, *, answer_within: timedelta = timedelta(seconds=30)) -> None:
         self._jira = jira
         self._answer_seconds = answer_within.total_seconds()
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="jira")
         self._library: JIRA | None = None
         self._myself: Myself | None = None
-
-    def close(self) -> None:
-        """Take no more calls; those under way end by themselves within their time-outs."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def myself(self) -> Myself:
         """Return our own account, asked for once."""
@@ -124,9 +119,8 @@ class JiraClient:
         return await self._call("attachment", fetch)
 
     async def _call(self, action: str, ask: Callable[[JIRA], T]) -> T:
-        loop = asyncio.get_running_loop()
         try:
-            answer = await loop.run_in_executor(self._threads, self._ask, ask)
+            answer = await _in_thread(lambda: self._ask(ask))
         except JiraProblem as problem:
             CALLS.labels(action, problem.outcome).inc()
             raise
@@ -164,6 +158,21 @@ class JiraClient:
                 **account,
             )
         return self._library
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Return what a function returns that waits; the end of the process does not wait for it, as for an executor's."""
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except Exception as error:  # noqa: BLE001 - it is raised again where it is awaited
+            future.set_exception(error)
+
+    Thread(target=run, name="jira", daemon=True).start()
+    return await asyncio.wrap_future(future)
 
 
 def _download(library: JIRA, address: str) -> bytes:

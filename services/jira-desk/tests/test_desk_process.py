@@ -1,7 +1,8 @@
-"""The first reading of a large JIRA, by a process that is killed in the middle of it."""
+"""The jira-desk as a process of its own: killed while it reads a large JIRA for the first time, and stopped."""
 
 import asyncio
 import re
+import signal
 import sys
 from asyncio.subprocess import Process
 from collections import defaultdict
@@ -65,6 +66,12 @@ class Reader:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "jira_desk", env=environment, stdout=log, stderr=log
             )
+
+    async def stop(self) -> None:
+        """Ask the process to end, and wait until it has."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        await self.process.wait()
 
     async def kill(self) -> None:
         """End the process at once, and note the most memory that it has had."""
@@ -149,3 +156,20 @@ async def test_a_large_jira_is_read_in_bounded_memory_however_often_the_desk_is_
     told = await database.fetch("select type, count(*) from event_log.events group by type")
     assert {"IssueCreated": issues, "CommentAdded": issues * COMMENTS} == {row["type"]: row["count"] for row in told}
     assert max(reader.peaks) < MOST_MEGABYTES, reader.peaks
+
+
+async def test_a_desk_whose_call_hangs_ends_when_it_is_told_to(tmp_path: Path, database_url: str) -> None:
+    called, ended = asyncio.Event(), asyncio.Event()
+
+    async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        called.set()
+        await ended.wait()
+        writer.close()
+
+    reader = Reader(tmp_path, database_url)
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server, asyncio.timeout(25):
+        (tmp_path / "okgames.toml").write_text(CONFIG.format(port=server.sockets[0].getsockname()[1]))
+        await reader.start()
+        await called.wait()
+        await reader.stop()
+        ended.set()
