@@ -283,7 +283,7 @@ def _print_errand(errand: Row, *, as_json: bool) -> None:
     found = errand.get("pack")
     if errand["state"] != "for_person" or not isinstance(found, dict):
         return
-    for name in ("where", "project", "issue_type", "title", "file_name"):
+    for name in ("where", "project", "issue_type", "title", "file_name", "picture"):
         if found.get(name):
             print(f"{name}: {found[name]}")
     print(f"\n{found['text']}")

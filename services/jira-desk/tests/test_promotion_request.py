@@ -71,6 +71,8 @@ async def test_a_person_makes_the_request_and_gives_its_key(by_hand: Desk) -> No
     await by_hand.post("issues/PROMO-77/record", comment="Призовой фонд 1 000 ОК зачислен")
     await by_hand.learn(attachment_due(EVIDENCE))
     (attach,) = await by_hand.errands(state="for_person")
+    assert f"{by_hand.config.jira.url}/browse/PROMO-77" == attach["pack"]["where"]
+    assert f"/v1/promotions/{PROMOTION}/evidence/{EVIDENCE}" == attach["pack"]["picture"]
     await by_hand.post(f"errands/{attach['id']}/done")
 
     assert [

@@ -41,7 +41,7 @@ def full_row(known: Known, history: Sequence[Entry], errands: Sequence[Errand], 
         "funds": list(known.funds.values()),
         "fund_questions": _fund_questions(known.comments, known.funds),
         "history": history,
-        "errands": [errand_row(each, jira) for each in errands],
+        "errands": [errand_row(each, jira, known.issue.url) for each in errands],
     }
 
 
@@ -53,8 +53,12 @@ def _fund_questions(comments: Mapping[str, Comment], funds: Mapping[str, Fund]) 
     ]
 
 
-def errand_row(errand: Errand, jira: Jira) -> dict[str, object]:
-    """Return an errand; with a `pack` where a person has to do it, which holds what is to be copied and where."""
+def errand_row(errand: Errand, jira: Jira, issue_url: str | None = None) -> dict[str, object]:
+    """
+    Return an errand; while it is open with a `pack`, which holds what a person copies, and where to.
+
+    `issue_url` is of the issue to which it belongs. `picture` is the path at which the promo-scheduler has the file.
+    """
     row = asdict(errand)
     fields = dict(errand.fields)
     texts = fields.pop("texts", {})
@@ -63,15 +67,22 @@ def errand_row(errand: Errand, jira: Jira) -> dict[str, object]:
     if errand.state not in OPEN:
         return row
     row["pack"] = {
-        "where": f"{jira.url}/secure/CreateIssue.jspa" if errand.kind is ErrandKind.REQUEST else jira.url,
+        "where": f"{jira.url}/secure/CreateIssue.jspa" if errand.kind is ErrandKind.REQUEST else issue_url,
         "project": project.key,
         "issue_type": fields.get("issue_type"),
         "title": errand.title,
         "text": errand.text,
         "texts": texts,
         "file_name": errand.file_name,
+        "picture": _picture_path(errand),
     }
     return row
+
+
+def _picture_path(errand: Errand) -> str | None:
+    if errand.evidence_id is None:
+        return None
+    return f"/v1/promotions/{errand.promotion_id}/evidence/{errand.evidence_id}"
 
 
 def project_row(project: JiraProject, read: Mapping[str, tuple[Cursor, datetime | None]]) -> dict[str, object]:

@@ -1,4 +1,5 @@
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from aiohttp import web
@@ -10,7 +11,7 @@ from jira_desk.domain.report import errand_row
 from jira_desk.domain.requests import Request, ThousandOks, warnings_of
 from jira_desk.domain.told import Made
 from jira_desk.http.parameters import known_app, one_of, path_id, window_page
-from jira_desk.store import errands
+from jira_desk.store import errands, issues
 from jira_desk.store.seeing import CannotBeDone, keep_done, ready
 from okgames.catalogue import Config
 from okgames.clock import Clock
@@ -77,15 +78,17 @@ class ErrandsApi:
         state = one_of(ErrandState, "state", query["state"]) if "state" in query else None
         async with self.database.connection() as connection:
             found = await errands.find_errands(connection, kind, state, after, limit + 1)
-        return window_page([(position, errand_row(errand, self.config.jira)) for position, errand in found], limit)
+            rows = await self._rows(connection, [errand for _, errand in found])
+        return window_page([(position, row) for (position, _), row in zip(found, rows, strict=True)], limit)
 
     async def show(self, request: web.Request) -> web.Response:
         """Answer with an errand: for a request that a person makes, with all that is to be copied."""
         async with self.database.connection() as connection:
             errand = await errands.find_errand(connection, path_id(request))
-        if errand is None:
-            raise _unknown_errand()
-        return json_response(errand_row(errand, self.config.jira))
+            if errand is None:
+                raise _unknown_errand()
+            (row,) = await self._rows(connection, [errand])
+        return json_response(row)
 
     async def finish(self, request: web.Request) -> web.Response:
         """Take a person's word that an errand was done by hand; for a request with the key that JIRA gave."""
@@ -110,7 +113,8 @@ class ErrandsApi:
                 raise Problem(409, "Not now", f"The errand is {errand.state}.")
             again = retried(ready(errand, self.config, now))
             await errands.save_errands(tx, [again])
-        return json_response(errand_row(again, self.config.jira))
+            (row,) = await self._rows(tx, [again])
+        return json_response(row)
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Take back an order that has not been carried out."""
@@ -121,6 +125,13 @@ class ErrandsApi:
             cancelled = replace(errand, state=ErrandState.CANCELLED, next_at=None)
             await errands.save_errands(tx, [cancelled])
         return json_response(errand_row(cancelled, self.config.jira))
+
+    async def _rows(self, tx: Tx, found: Sequence[Errand]) -> list[dict[str, object]]:
+        urls = await issues.find_urls(tx, {errand.issue_id for errand in found if errand.issue_id is not None})
+        return [
+            errand_row(errand, self.config.jira, None if errand.issue_id is None else urls[errand.issue_id])
+            for errand in found
+        ]
 
     async def _open_errand(self, tx: Tx, request: web.Request) -> Errand:
         errand_id = path_id(request)

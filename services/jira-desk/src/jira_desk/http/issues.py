@@ -105,7 +105,7 @@ class IssuesApi:
             cause = derive_id("comment", issue.id, text, now.isoformat())
             errand = ready(comment_errand(cause, issue, text, body.by, now), self.config, now)
             await errands.add_errands(tx, [errand])
-        return json_response(errand_row(errand, self.config.jira), status=201)
+        return json_response(errand_row(errand, self.config.jira, issue.url), status=201)
 
     async def attach(self, request: web.Request) -> web.Response:
         """Have a file attached, which is the body; `by` and `file_name` stand in the query."""
@@ -121,7 +121,7 @@ class IssuesApi:
             await errands.add_file(tx, errand.id, file_name, request.content_type, sha256, content)
             await errands.add_errands(tx, [ready(errand, self.config, now)])
             kept = await errands.find_errand(tx, errand.id)
-        return json_response(None if kept is None else errand_row(kept, self.config.jira), status=201)
+        return json_response(None if kept is None else errand_row(kept, self.config.jira, issue.url), status=201)
 
     async def decide_fund(self, request: web.Request) -> web.Response:
         """Take a person's word on the prize fund: the sum, or that a comment tells none."""

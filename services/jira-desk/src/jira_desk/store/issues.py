@@ -38,6 +38,11 @@ async def find_issue(tx: Tx, key: str) -> Issue | None:
     return None if row is None else _issue(row)
 
 
+async def find_urls(tx: Tx, ids: Iterable[UUID]) -> dict[UUID, str]:
+    rows = await tx.fetch("select id, url from issues where id = any ($1::uuid[])", list(ids))
+    return {row["id"]: row["url"] for row in rows}
+
+
 async def find_promotions_issues(tx: Tx, promotion_ids: Iterable[UUID]) -> dict[UUID, Issue]:
     """Return the issues of promotions' requests, the newest of each."""
     rows = await tx.fetch(
