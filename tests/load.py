@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 import aiohttp
-from world import APPLICATION_KEY, AUTHORIZATION, Game, World
+from game import Game
+from world import APPLICATION_KEY, AUTHORIZATION, World
 
 from cli.books import AccountBook, Difference, differences, game_accounts, our_accounts
 from cli.clients import Okgames, Simulator, some_at_once

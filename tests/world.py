@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import os
 import socket
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,17 +12,17 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import aiohttp
-from aiohttp import web
 from copies import Copy, answers, balancer
-from standardwebhooks import Webhook
+from game import WEBHOOK_SECRET, Game, game_server
 
 from okgames.kafka import KafkaAddress
 from okgames.testing import wait_until
 
 APPLICATION_KEY: Final = "CBTESTKEYABABABABA"
 SECRET_KEY: Final = "0123456789ABCDEF01234567"
-WEBHOOK_SECRET: Final = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 ADMIN_TOKEN: Final = "test-admin-token"
+JIRA_USER: Final = "studio"
+JIRA_PASSWORD: Final = "test-jira-password"
 
 CONFIG: Final = """
 [[apps]]
@@ -63,45 +62,20 @@ name = "VIP"
 price = 90
 subscription = {{ period = "7d", after_cancel = "until_end" }}
 reward = {{ item = "crown", quantity = 1 }}
+
+[jira]
+url = "http://127.0.0.1:{simulator_port}"
+user = "{jira_user}"
+password = "{jira_password}"
+statuses = {{ "Waiting for developer" = "answer_wanted" }}
+projects = [
+    {{ task = "OK", key = "OK", mode = "manual" }},
+    {{ task = "PROMO", key = "PROMO", mode = "manual" }},
+    {{ task = "REPORT", key = "REPORT", mode = "manual" }},
+    {{ task = "ADVDOC", key = "ADVDOC", mode = "manual" }},
+    {{ task = "DOC", key = "DOC", mode = "manual" }},
+]
 """
-
-
-@dataclass
-class Game:
-    """The game's server: checks each webhook with an independent library and keeps the first body of each id."""
-
-    port: int
-    answers: list[int] = field(default_factory=list)
-    """Statuses for the next webhooks; 200 after that."""
-    received: dict[str, dict[str, Any]] = field(default_factory=dict)
-    times_received: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-
-    async def on_webhook(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        message = Webhook(WEBHOOK_SECRET).verify(body, dict(request.headers))
-        if self.answers and (status := self.answers.pop(0)) != 200:
-            return web.Response(status=status)
-        webhook_id = request.headers["webhook-id"]
-        self.times_received[webhook_id] += 1
-        known = self.received.setdefault(webhook_id, message)
-        assert known == message, "one id has one body"
-        return web.Response()
-
-    def of_type(self, kind: str) -> list[dict[str, Any]]:
-        return [message["data"] for message in self.received.values() if message["type"] == kind]
-
-    def items(self, uid: str) -> dict[str, int]:
-        """Return how many of each item a player was given."""
-        given: dict[str, int] = defaultdict(int)
-        for reward in self.rewards(uid):
-            given[reward["item"]] += reward["quantity"]
-        return dict(given)
-
-    def rewards(self, uid: str) -> list[dict[str, Any]]:
-        return [reward for reward in self.of_type("reward.granted") if reward["uid"] == uid]
-
-    def states(self, uid: str) -> list[str]:
-        return [change["state"] for change in self.of_type("entitlement.changed") if change["uid"] == uid]
 
 
 @dataclass
@@ -138,6 +112,10 @@ class World:
     async def kill(self) -> None:
         """End the system as the kernel would when memory runs out."""
         await asyncio.gather(*(copy.kill() for copy in self.all_copies))
+
+    def copies_of(self, service: str) -> Sequence[Copy]:
+        """Return the processes that run a service, which may run others as well."""
+        return self.copies.get(service) or self.copies["up"]
 
     def another(self, service: str) -> Copy:
         """Return one more copy of a service, which the test starts and ends."""
@@ -193,6 +171,18 @@ class World:
             assert response.status < 300, (response.status, await response.text())
             return await response.json()
 
+    async def upload(self, path: str, content: bytes, media_type: str, **query: str) -> Any:
+        """Send a file."""
+        headers = {**AUTHORIZATION, "Content-Type": media_type}
+        async with self.http.post(f"{self._url(path)}{path}", params=query, data=content, headers=headers) as response:
+            assert response.status < 300, (response.status, await response.text())
+            return await response.json()
+
+    async def download(self, path: str) -> bytes:
+        async with self.http.get(f"{self._url(path)}{path}", headers=AUTHORIZATION) as response:
+            assert response.status == 200, (response.status, await response.text())
+            return await response.read()
+
     async def entitlements(self, uid: str) -> dict[str, tuple[str, bool]]:
         """Return the state of each product of a player, and whether the player may have it."""
         answer = await self.get(f"/v1/apps/{APPLICATION_KEY}/users/{uid}/entitlements")
@@ -204,7 +194,7 @@ class World:
     def _url(self, path: str) -> str:
         """Return where a copy of the service that answers a path listens, each in turn."""
         service = next((service for prefix, service in ANSWERERS.items() if path.startswith(prefix)), "notifier")
-        copies = self.copies.get(service) or self.copies["up"]
+        copies = self.copies_of(service)
         return copies[next(self.turns) % len(copies)].url
 
 
@@ -221,9 +211,15 @@ async def world(
 
 
 CLUSTER: Final = MappingProxyType(
-    dict.fromkeys(["callback-gateway", "subscription-ledger", "notifier", "promo-scheduler", "forwarder"], 2)
+    dict.fromkeys(
+        ["callback-gateway", "subscription-ledger", "notifier", "promo-scheduler", "jira-desk", "forwarder"], 2
+    )
 )
-ANSWERERS: Final = {"/v1/apps/": "subscription-ledger", "/v1/promotions": "promo-scheduler"}
+ANSWERERS: Final = {
+    "/v1/apps/": "subscription-ledger",
+    "/v1/promotions": "promo-scheduler",
+    "/v1/jira": "jira-desk",
+}
 """Who answers the paths that begin so; the notifier answers the others."""
 
 
@@ -284,10 +280,13 @@ class Company:
         self.environment = {**self.environment, "OKGAMES_EVENT_LOG": str(kafka)}
         for arguments in (["migrate"], ["topics", "apply"]):
             await self._run(*arguments)
-        return {
+        copies = {
             service: [self.copy(f"{service}-{number}", "run", service) for number in range(count)]
             for service, count in counts.items()
         }
+        for desk in copies["jira-desk"]:
+            desk.environment = {**desk.environment, "OKGAMES_API_URL": copies["promo-scheduler"][0].url}
+        return copies
 
     def copy(self, name: str, *arguments: str) -> Copy:
         http, management = free_ports(2)
@@ -330,17 +329,23 @@ class Move:
         self.gateways[:] = self.studio.copies["callback-gateway"]
 
 
+def filled(config: str, game_port: int, simulator_port: int) -> str:
+    """Return a configuration with the ports at which the game's server and OK listen."""
+    return config.format(
+        application_key=APPLICATION_KEY,
+        secret_key=SECRET_KEY,
+        webhook_secret=WEBHOOK_SECRET,
+        jira_user=JIRA_USER,
+        jira_password=JIRA_PASSWORD,
+        game_port=game_port,
+        simulator_port=simulator_port,
+    )
+
+
 @asynccontextmanager
 async def company_of(directory: Path, config: str, environment: Mapping[str, str]) -> AsyncIterator[Company]:
     game_port, simulator_port = free_ports(2)
-    (directory / "okgames.toml").write_text(
-        config.format(
-            application_key=APPLICATION_KEY,
-            secret_key=SECRET_KEY,
-            game_port=game_port,
-            webhook_secret=WEBHOOK_SECRET,
-        )
-    )
+    (directory / "okgames.toml").write_text(filled(config, game_port, simulator_port))
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OKGAMES_")}
     settings = {
         "OKGAMES_DATA_DIR": str(directory / "var"),
@@ -350,21 +355,8 @@ async def company_of(directory: Path, config: str, environment: Mapping[str, str
         "OKGAMES_ADMIN_TOKEN": ADMIN_TOKEN,
     }
     game = Game(game_port)
-    async with _game_server(game), aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
+    async with game_server(game), aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
         yield Company(directory, {**inherited, **settings, **environment}, game, http)
-
-
-@asynccontextmanager
-async def _game_server(game: Game) -> AsyncIterator[None]:
-    app = web.Application()
-    app.router.add_post("/okgames", game.on_webhook)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", game.port).start()
-        yield
-    finally:
-        await runner.cleanup()
 
 
 def free_ports(count: int) -> list[int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-from world import ADMIN_TOKEN, APPLICATION_KEY, CONFIG, SECRET_KEY, WEBHOOK_SECRET, free_ports
+from world import ADMIN_TOKEN, CONFIG, filled, free_ports
 
 from okgames.testing import wait_until
 
@@ -80,8 +80,7 @@ async def answers(url: str) -> bool:
 
 def command_in(directory: Path, database_url: str) -> Command:
     game, http, management, simulator = free_ports(4)
-    names = {"application_key": APPLICATION_KEY, "secret_key": SECRET_KEY, "webhook_secret": WEBHOOK_SECRET}
-    (directory / "okgames.toml").write_text(CONFIG.format(game_port=game, **names))
+    (directory / "okgames.toml").write_text(filled(CONFIG, game, simulator))
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OKGAMES_")}
     return Command(
         directory,

@@ -1,6 +1,7 @@
 import pytest
 from command import Command
-from world import ADMIN_TOKEN, SECRET_KEY, WEBHOOK_SECRET
+from game import WEBHOOK_SECRET
+from world import ADMIN_TOKEN, SECRET_KEY
 
 APP = """[[apps]]
 name = "Backgammon"

@@ -5,7 +5,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from world import WEBHOOK_SECRET, free_ports
+from game import WEBHOOK_SECRET
+from world import free_ports
 
 from cli.game_server import GameServer, serving
 from okgames.settings import HttpAddress
