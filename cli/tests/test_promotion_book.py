@@ -1,5 +1,5 @@
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,7 @@ import pytest
 from cli.books import Difference
 from cli.game_server import GameBooks, WinnerBody
 from cli.ok_books import OkBooks
-from cli.promotion_book import OurPost, OurPromotion, promotion_differences, promotion_rows
+from cli.promotion_book import OurIssue, OurPost, OurPromotion, promotion_differences, promotion_rows
 
 OPENS = datetime(2026, 3, 9, 21, tzinfo=UTC)
 CLOSES = OPENS + timedelta(days=1)
@@ -56,6 +56,14 @@ OK = OkBooks.model_validate(
         "winners": [{"uid": "2"}],
         "posts": [{"text": "Buy and win!"}, {"text": "2 has won."}],
         "notifications": [{"status": "ADMINS_ONLY"}, {"status": "PUBLIC"}],
+        "jira_issues": [
+            {
+                "key": "PROMO-1",
+                "status": "Approved",
+                "comments": [{"body": "Prize fund: 1000 OK"}],
+                "attachments": [("morning.png", "a checksum")],
+            }
+        ],
     }
 )
 
@@ -67,10 +75,20 @@ OURS = OurPromotion.model_validate(
         "opens_at": OPENS,
         "closes_at": CLOSES,
         "prizes_oks": [1000],
+        "prize_fund_oks": 1000,
         "takings": {"payers": 2, "payments": 3, "amount_oks": 150},
         "steps": [{"in_time": True}] * 10,
         "draw": {"attempted_at": CLOSES},
         "winners": [{"uid": "2", "prize_oks": 1000, "is_payer": True}],
+    }
+)
+
+ISSUE = OurIssue.model_validate(
+    {
+        "key": "PROMO-1",
+        "status": "Approved",
+        "comments": [{"text": "Prize fund: 1000 OK"}],
+        "attachments": [{"file_name": "morning.png"}],
     }
 )
 
@@ -89,11 +107,12 @@ def found(
     ours: Mapping[str, object] | None = None,
     posts: list[OurPost] = POSTS,
     told: GameBooks | None = None,
+    issues: Sequence[OurIssue] = (ISSUE,),
 ) -> list[Difference]:
     """Compare the books above, some of them changed."""
     books = OkBooks.model_validate({**OK.model_dump(), **(ok or {})})
     promotion = OurPromotion.model_validate({**OURS.model_dump(), **(ours or {})})
-    return promotion_differences(promotion_rows(books, promotion, posts, told or game()))
+    return promotion_differences(promotion_rows(books, promotion, issues, posts, told or game()))
 
 
 def test_a_promotion_of_which_all_books_say_the_same_does_not_differ() -> None:
@@ -125,6 +144,7 @@ def test_a_prize_that_was_paid_twice_differs() -> None:
         ({"winners": [{"uid": "1", "prize_oks": 1000, "is_payer": True}]}, {"winner"}),
         ({"winners": [{"uid": "4", "prize_oks": 1000, "is_payer": True}]}, {"winner", "winners who paid: 1 due"}),
         ({"draw": None}, {"draws: 1 due"}),
+        ({"prize_fund_oks": None}, {"prize fund, OKs: 1000 due"}),
     ],
 )
 def test_what_okgames_says_otherwise_than_ok_differs(ours: Mapping[str, object], expected: set[str]) -> None:
@@ -145,6 +165,29 @@ def test_a_post_that_is_not_in_the_group_just_once_differs(texts: list[str], exp
 
 def test_a_post_that_okgames_has_not_published_differs() -> None:
     assert {"notification: 1 due"} == {row.what for row in found(posts=POSTS[:-1])}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "expected"),
+    [
+        ({"status": "Declined"}, {"their status"}),
+        ({"comments": []}, {"comments there", "other comments: 0 due"}),
+        ({"comments": [{"body": "Prize fund: 100 OK"}]}, {"other comments: 0 due"}),
+        ({"attachments": []}, {"screenshots there: 1 due"}),
+        ({"attachments": [("morning.png", "a checksum")] * 2}, {"screenshots there: 1 due"}),
+    ],
+)
+def test_a_request_that_is_otherwise_in_jira_differs(theirs: Mapping[str, object], expected: set[str]) -> None:
+    issue = {**OK.jira_issues[0].model_dump(), **theirs}
+
+    assert expected == {row.what for row in found({"jira_issues": [issue]})}
+
+
+def test_a_request_that_is_in_jira_twice_or_not_at_all_differs() -> None:
+    twice = [OK.jira_issues[0].model_dump()] * 2
+
+    assert "requests in JIRA: 1 due" in {row.what for row in found({"jira_issues": twice})}
+    assert "requests in JIRA: 1 due" in {row.what for row in found({"jira_issues": []}, issues=())}
 
 
 def test_a_game_that_was_told_of_another_winner_differs() -> None:

@@ -11,7 +11,7 @@ from cli.books import OurCallback, OurEntitlement, OurReward
 from cli.failures import Failed
 from cli.lives import Action
 from cli.ok_books import OkBooks
-from cli.promotion_book import OurPost, OurPromotion
+from cli.promotion_book import OurIssue, OurPost, OurPromotion
 
 AT_ONCE: Final = 16
 _PAGE: Final = 1000
@@ -35,6 +35,12 @@ class _Clock(_Answer):
 
 class _Entitlements(_Answer):
     entitlements: tuple[OurEntitlement, ...]
+
+
+class _Due(_Answer):
+    """Read when something is to be done; of a project that is not read at all, never."""
+
+    next_at: AwareDatetime | None = None
 
 
 class Simulator:
@@ -129,6 +135,17 @@ class Okgames:
 
     async def approve_post(self, post_id: UUID, by: str) -> None:
         await self._post(f"/v1/posts/{post_id}/approve", json={"by": by})
+
+    async def issues(self) -> list[OurIssue]:
+        """Return all issues of OK's JIRA that okgames knows."""
+        items = await self._items("/v1/jira/issues")
+        return [OurIssue.model_validate_json(await self._get(f"/v1/jira/issues/{item['key']}", {})) for item in items]
+
+    async def has_business_in_jira(self, now: datetime) -> bool:
+        """Tell whether JIRA is to be read, or something is to be done there, by now."""
+        items = [*await self._items("/v1/jira/projects"), *await self._items("/v1/jira/errands", state="due")]
+        due = [_Due.model_validate(item).next_at for item in items]
+        return any(at is not None and at <= now for at in due)
 
     async def _items(self, path: str, **chosen: str) -> list[Mapping[str, Any]]:
         items: list[Mapping[str, Any]] = []

@@ -122,7 +122,8 @@ class Company:
 
     async def _promotion_rows(self, promotion_id: UUID, told: OkBooks) -> tuple[PromotionRow, ...]:
         ours = await self.okgames.promotion(promotion_id)
-        return promotion_rows(told, ours, await self.okgames.posts(promotion_id), self.game.books)
+        issues, posts = await self.okgames.issues(), await self.okgames.posts(promotion_id)
+        return promotion_rows(told, ours, issues, posts, self.game.books)
 
     def _game_book(self) -> AccountBook:
         known = self.game.books

@@ -38,6 +38,15 @@ OK_FAULTS: Final = {
     "card_charges": 0.1,
     "unpaid_renewals": 0.15,
     "closed_profiles": 0.3,
+    "cashback_slow": 1.0,
+    "jira_lost_answers": 0.3,
+    "jira_down": 0.05,
+    "jira_errors": 0.05,
+    "jira_html": 0.05,
+    "jira_too_many": 0.05,
+    "jira_unauthorized": 0.02,
+    "jira_slow": 0.2,
+    "jira_edits": 1.0,
 }
 
 

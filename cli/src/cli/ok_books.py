@@ -80,6 +80,19 @@ class OkNotification(_Read):
     status: str
 
 
+class OkComment(_Read):
+    body: str
+
+
+class OkIssue(_Read):
+    """Read an issue of OK's JIRA; attachments by file name, with their checksums."""
+
+    key: str
+    status: str
+    comments: tuple[OkComment, ...]
+    attachments: tuple[tuple[str, str], ...]
+
+
 class OkBooks(_Read):
     """Read GET /sim/books."""
 
@@ -95,6 +108,7 @@ class OkBooks(_Read):
     winners: tuple[OkWinner, ...]
     posts: tuple[OkPost, ...]
     notifications: tuple[OkNotification, ...]
+    jira_issues: tuple[OkIssue, ...]
 
     @property
     def accepted(self) -> int:

@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -45,10 +46,28 @@ class OurPromotion(_Read):
     opens_at: AwareDatetime
     closes_at: AwareDatetime
     prizes_oks: tuple[int, ...]
+    prize_fund_oks: int | None
     takings: OurTakings
     steps: tuple[OurStep, ...]
     draw: OurDraw | None
     winners: tuple[OurWinner, ...]
+
+
+class OurComment(_Read):
+    text: str
+
+
+class OurAttachment(_Read):
+    file_name: str
+
+
+class OurIssue(_Read):
+    """Read GET /v1/jira/issues/{key}."""
+
+    key: str
+    status: str
+    comments: tuple[OurComment, ...]
+    attachments: tuple[OurAttachment, ...]
 
 
 class OurPost(_Read):
@@ -76,12 +95,13 @@ class PromotionRow:
 
 
 def promotion_rows(
-    ok: OkBooks, ours: OurPromotion, posts: Sequence[OurPost], game: GameBooks
+    ok: OkBooks, ours: OurPromotion, issues: Sequence[OurIssue], posts: Sequence[OurPost], game: GameBooks
 ) -> tuple[PromotionRow, ...]:
     """Compare what OK, okgames and the game know of the only promotion."""
     return (
         PromotionRow("state", due="completed", okgames=ours.state),
         PromotionRow("steps done in time", len(ours.steps), okgames=sum(step.in_time is True for step in ours.steps)),
+        *_jira(ok, ours, issues),
         *_takings(_day_of(ok, ours), ours),
         *_draw(ok, ours, game),
         *_posts(ok, posts),
@@ -101,6 +121,22 @@ def promotion_differences(rows: Iterable[PromotionRow]) -> list[Difference]:
 def _day_of(ok: OkBooks, ours: OurPromotion) -> list[OkPayment]:
     """Return the promotion's payments: as in all books, what the game accepted counts."""
     return [each for each in ok.payments if each.was_accepted and ours.opens_at <= each.at < ours.closes_at]
+
+
+def _jira(ok: OkBooks, ours: OurPromotion, issues: Sequence[OurIssue]) -> Iterable[PromotionRow]:
+    theirs = ok.jira_issues
+    yield PromotionRow("requests in JIRA", 1, len(theirs), len(issues))
+    yield PromotionRow(
+        "their status", ok=_listed(each.status for each in theirs), okgames=_listed(each.status for each in issues)
+    )
+    said = Counter(comment.body for each in theirs for comment in each.comments)
+    known = Counter(comment.text for each in issues for comment in each.comments)
+    yield PromotionRow("comments there", ok=said.total(), okgames=known.total())
+    yield PromotionRow("other comments", 0, (said - known).total(), (known - said).total())
+    files = [name for each in theirs for name, _ in each.attachments]
+    shown = [attachment.file_name for each in issues for attachment in each.attachments]
+    yield PromotionRow("screenshots there", 1, len(files), sum(name in files for name in shown))
+    yield PromotionRow("prize fund, OKs", due=sum(ours.prizes_oks), okgames=ours.prize_fund_oks or 0)
 
 
 def _takings(payments: Sequence[OkPayment], ours: OurPromotion) -> Iterable[PromotionRow]:
@@ -129,9 +165,9 @@ def _draw(ok: OkBooks, ours: OurPromotion, game: GameBooks) -> Iterable[Promotio
     )
     yield PromotionRow(
         "winner",
-        ok=", ".join(winner.uid for winner in ok.winners),
-        okgames=", ".join(winner.uid for winner in ours.winners),
-        game=", ".join(winner.uid for winner in game.winners),
+        ok=_listed(winner.uid for winner in ok.winners),
+        okgames=_listed(winner.uid for winner in ours.winners),
+        game=_listed(winner.uid for winner in game.winners),
     )
 
 
@@ -144,6 +180,10 @@ def _posts(ok: OkBooks, posts: Sequence[OurPost]) -> Iterable[PromotionRow]:
     for kind, status in (("rehearsal", "ADMINS_ONLY"), ("notification", "PUBLIC")):
         sent = sum(each.status == status for each in ok.notifications)
         yield PromotionRow(kind, 1, sent, sum(post.kind == kind for post in published))
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(words)
 
 
 def _with_due(row: PromotionRow) -> str:

@@ -20,10 +20,14 @@ FROM: Final = timedelta(days=8)
 DAYS: Final = 10
 """A shorter demo has no promotion."""
 
-_FUND_OKS: Final = 3000
-"""More than the prize, so that nothing but okgames would keep OK from paying twice."""
+_LEFT_OKS: Final = 2000
+"""On the account before OK adds the prize, so that nothing but okgames would keep OK from paying twice."""
 
-_JIRA: Final = "https://jira.example/PROMO-1"
+_HOURS_OF_JIRA: Final = [
+    (hour // 24, time(hour % 24, 45)) for hour in (*range(-5 * 24 + 10, -3 * 24 + 11), *range(9, 24 + 9))
+]
+"""While the request and the screenshot are under way: what JIRA refuses is tried again, and hours pass at once here."""
+
 _BY: Final = "Anna"
 _SHOPPING: Final = time(12, 10)
 _LOOK_SECONDS: Final = 0.02
@@ -44,6 +48,7 @@ class Manager:
     """
     Do what a community manager does for a promotion, from its plan to the winner's post; `midnight` begins its day.
 
+    The jira-desk does what is to be done in OK's JIRA, where OK's people take hours.
     Where something does not come about, nothing more is done, and the comparison shows how far it came.
     """
 
@@ -58,8 +63,9 @@ class Manager:
         return {
             _moment(self.midnight, days, at): partial(self._play, scene)
             for days, at, scene in (
+                *((days, at, self._see_jira) for days, at in _HOURS_OF_JIRA),
                 (-5, time(10), self._plan),
-                (-4, time(11), self._prepare),
+                (-3, time(11), self._prepare),
                 (-1, time(12), self._see_announced),
                 (0, time(), self._see_open),
                 (0, time(9), self._see_notified),
@@ -83,18 +89,29 @@ class Manager:
     async def _plan(self) -> None:
         promotion = await self.okgames.plan_promotion(self.midnight.date(), _BY)
         self.promotion_id = promotion.id
-        await self._act("request", link=_JIRA)
-        self._tell(f"{promotion.name} is planned and requested")
+        await self.ok.top_up(_LEFT_OKS)
+        self._tell(f"{promotion.name} is planned")
+
+    async def _see_jira(self) -> None:
+        """Let the desk do what it can do by now."""
+
+        async def find() -> bool | None:
+            return None if await self.okgames.has_business_in_jira(await self.ok.now()) else True
+
+        await _eventually(find, "the jira-desk has business that is due")
 
     async def _prepare(self) -> None:
-        """Note what OK has answered in JIRA, and approve what is to go out by itself."""
-        await self._act("approve", link=_JIRA)
-        await self.ok.top_up(_FUND_OKS)
-        promotion = await self._promotion()
-        await self._act("evidence", step="prize_fund", amount_oks=sum(promotion.prizes_oks), link=_JIRA)
+        """Approve what is to go out by itself, as OK has approved the promotion."""
+
+        async def find() -> OurPromotion | None:
+            promotion = await self._promotion()
+            return None if promotion.prize_fund_oks is None else promotion
+
+        await self._wait_for("approved")
+        await _eventually(find, "the prize fund is not confirmed")
         for kind in ("conditions", "rehearsal", "notification"):
             await self._approve(kind)
-        self._tell("it is approved, and its prize fund is confirmed")
+        self._tell("OK has approved it, and its prize fund is confirmed")
 
     async def _see_announced(self) -> None:
         await self._wait_for("announced")

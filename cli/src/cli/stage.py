@@ -59,6 +59,17 @@ description = "Get three bonus apples each day"
 price = 50
 subscription = {{ period = "7d", trial = "3d", after_cancel = "stop", tolerance = "2h" }}
 reward = {{ item = "apple", quantity = 3, every = "1d" }}
+
+[jira]
+url = "http://{ok}"
+user = "studio"
+password = "password-of-the-demo"
+every = "1h"
+
+[[jira.projects]]
+task = "PROMO"
+key = "PROMO"
+mode = "rest"
 """
 
 
@@ -85,7 +96,9 @@ def stage(directory: Path) -> Iterator[Stage]:
         migrate(url, [])
         http, management, ok, game = _free_addresses(4)
         config = directory / "okgames.toml"
-        config.write_text(_CONFIG.format(application_key=APPLICATION_KEY, game=game, webhook_secret=WEBHOOK_SECRET))
+        config.write_text(
+            _CONFIG.format(application_key=APPLICATION_KEY, game=game, webhook_secret=WEBHOOK_SECRET, ok=ok)
+        )
         settings = Settings(
             config=config,
             database_url=url,
