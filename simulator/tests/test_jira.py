@@ -186,6 +186,19 @@ async def test_faults_of_jira_strike_its_calls(ok: Simulator, fault: str, status
         assert "studio" == (await response.json())["name"]
 
 
+async def test_a_file_that_a_slow_jira_takes_is_whole(ok: Simulator) -> None:
+    content = bytes(range(256)) * 1_000
+
+    def use() -> bytes:
+        library = pycontribs(ok)
+        issue = library.create_issue(fields={**PROMO, "summary": "1,000 OKs"})
+        return bytes(library.attachment(library.add_attachment(issue, io.BytesIO(content), filename="a.png").id).get())
+
+    await ok.post("faults", {"jira_slow": 1.0, "slow_seconds": 0.01})
+
+    assert content == await asyncio.to_thread(use)
+
+
 async def test_an_issue_is_made_whose_answer_is_lost(ok: Simulator) -> None:
     await ok.faults(jira_lost_answers={"next": 1})
     body = {"fields": {**PROMO, "summary": "s"}}

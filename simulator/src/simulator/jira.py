@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any, Final
 
 import orjson
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
 from pydantic import TypeAdapter, ValidationError
 
 from okgames.http import HttpHandler, Problem, json_response
@@ -266,7 +266,7 @@ class Jira:
         if request.headers.get("X-Atlassian-Token") not in {"no-check", "nocheck"}:
             return web.Response(status=403, text="XSRF check failed")
         attached = []
-        async for part in await request.multipart():
+        async for part in MultipartReader(request.headers, await _read_before(request)):
             if not isinstance(part, BodyPartReader) or part.name != "file":
                 continue
             content, file_name = bytes(await part.read()), part.filename or "file"
@@ -308,6 +308,15 @@ class Jira:
         except WrongIssue as error:
             raise Problem(400, "Wrong issue", str(error)) from error
         return json_response(self._rows.issue(issue, with_changes=True))
+
+
+async def _read_before(request: web.Request) -> StreamReader:
+    """Return a request's body to be read, also if it was read whole before."""
+    body = await request.read()
+    stream = StreamReader(request.protocol, limit=MOST_BYTES)
+    stream.feed_data(body)
+    stream.feed_eof()
+    return stream
 
 
 def _hang_up(request: web.Request) -> None:
