@@ -120,6 +120,27 @@ async def test_a_subscriptions_end_makes_it_another_callback_and_its_time_does_n
     assert 2 == len(await gateway.events())
 
 
+@pytest.mark.parametrize("action", ["trial_subscription", "unsubscribe"])
+async def test_a_trial_or_a_cancellation_is_the_same_one_whatever_amount_it_names(
+    gateway: Gateway, action: str
+) -> None:
+    told = subscription(action, amount="0")
+
+    for amount in ("0", "50", "", "49"):
+        assert (await gateway.call(signed(told | {"amount": amount}))).is_true
+
+    assert 1 == len(await gateway.events())
+    assert [] == await gateway.fetch("select from conflicts")
+
+
+async def test_a_charge_without_a_transaction_id_that_names_another_amount_is_refused(gateway: Gateway) -> None:
+    paid = subscription(transaction_id=None)
+
+    assert (await gateway.call(signed(paid))).is_true
+    assert "1001" == (await gateway.call(signed(paid | {"amount": "51"}))).error
+    assert 1 == len(await gateway.fetch("select from conflicts"))
+
+
 async def test_a_callback_that_cannot_be_written_fails_none_of_its_neighbours(gateway: Gateway) -> None:
     await gateway.fetch("alter table callbacks add constraint no_unlucky_ones check (uid <> '13')")
     queries = {uid: signed(purchase(uid=uid)) for uid in map(str, range(40))}

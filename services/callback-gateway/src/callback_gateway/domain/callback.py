@@ -7,6 +7,7 @@ import orjson
 from okgames.events import derive_id_text
 from okgames.ok_protocol import (
     CALLBACK_METHOD,
+    CallbackAction,
     ErrorCode,
     MalformedAttributes,
     MalformedTime,
@@ -19,7 +20,6 @@ from okgames.ok_protocol import (
 
 _LONGEST_UID: Final = 64
 _LONGEST_NAME: Final = 256
-_LONGEST_ATTRIBUTES: Final = 4096
 
 
 class Reason(StrEnum):
@@ -61,7 +61,7 @@ class Identity(NamedTuple):
 
     It rests on the callback alone, so that a repeat is known however the catalogue has changed meanwhile. call_id,
     sig and transaction_time are no part of the content, since OK may set them anew on each try; nor is what we do
-    not know.
+    not know, nor the amount of a trial or a cancellation, with which no money moves.
     """
 
     id: str
@@ -103,7 +103,6 @@ def read_callback(query: Query, application_key: str, zone: tzinfo) -> Callback:
         len(uid) > _LONGEST_UID
         or len(product_code) > _LONGEST_NAME
         or len(transaction_id) > _LONGEST_NAME
-        or len(extra_attributes) > _LONGEST_ATTRIBUTES
         or not f"{uid}{product_code}{transaction_id}".isprintable()
     ):
         raise Unacceptable(Reason.MALFORMED)
@@ -152,6 +151,8 @@ def _identity(
     elif attributes:
         # OK sends no transaction_id for a trial or a cancellation; the end date tells two of them apart.
         callback_id = derive_id_text("callback", application_key, "subscription", uid, product_code, action, end_date)
+        if action != CallbackAction.REG_SUBSCRIPTION:
+            amount = ""
     else:
         return None
     return Identity(callback_id, orjson.dumps([uid, product_code, amount, action, end_date]).decode())
