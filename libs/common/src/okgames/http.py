@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import AwareDatetime, BaseModel, TypeAdapter, ValidationError
 
 from okgames.database import is_unavailable
@@ -130,7 +130,10 @@ async def not_found(request: web.Request) -> web.StreamResponse:
         _, methods = await resource.resolve(request)
         allowed |= methods - {"*"}
     if allowed:
-        return Problem(405, "Method not allowed", f"Allowed: {', '.join(sorted(allowed))}").response()
+        named = ", ".join(sorted(allowed))
+        response = Problem(405, "Method not allowed", f"Allowed: {named}").response()
+        response.headers[hdrs.ALLOW] = named
+        return response
     return Problem(404, "Not found", request.path).response()
 
 
