@@ -1,6 +1,8 @@
 """A service of nothing but this test, run as every service is."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +19,7 @@ from okgames.clock import MovableClock
 from okgames.database import Database, Tx
 from okgames.events import Event, PaymentReceived, Topic
 from okgames.http import Problem, json_response
+from okgames.management import http_server, management
 from okgames.outbox import append
 from okgames.postgres_log import PostgresLog
 from okgames.runtime import serve
@@ -174,6 +177,11 @@ async def test_errors_are_problem_documents(running: Running, path: str, method:
     assert (status, status, title) == (found, problem["status"], problem["title"])
 
 
+async def test_a_wrong_method_is_told_the_right_ones(running: Running):
+    async with running.http.post(f"{running.base}/v1/shop") as response:
+        assert (405, "GET") == (response.status, response.headers["Allow"])
+
+
 async def test_a_parked_event_is_handled_when_a_person_retries_it(running: Running):
     running.shop.is_broken = True
     await sell(running, 1)
@@ -225,3 +233,26 @@ async def test_readiness_names_the_database_that_cannot_be_reached(running: Runn
     async with running.http.get(f"{running.management}/readyz") as response:
         assert 503 == response.status
         assert ["shop"] == list((await response.json())["failing"])
+
+
+async def test_readiness_is_told_at_once_however_many_databases_hang(unused_tcp_port_factory: Any):
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def no_lags() -> dict[tuple[str, str], int]:
+        return {}
+
+    async with AsyncExitStack() as stack:
+        silent = await stack.enter_async_context(await asyncio.start_server(say_nothing, "127.0.0.1", 0))
+        url = f"postgresql://okgames@127.0.0.1:{silent.sockets[0].getsockname()[1]}/okgames"
+        databases = [Database(url, f"shop_{number}") for number in range(20)]
+        for database in databases:
+            await database.open()
+            stack.push_async_callback(database.close)
+        address = HttpAddress("127.0.0.1", unused_tcp_port_factory())
+        await stack.enter_async_context(http_server(management(databases, no_lags), address))
+        http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=4)))
+        async with http.get(f"http://{address}/readyz") as response:
+            assert 503 == response.status
+            assert 20 == len((await response.json())["failing"])
