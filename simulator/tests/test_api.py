@@ -155,6 +155,8 @@ async def test_on_request_nobody_has_paid(ok: Simulator, api: OkApi) -> None:
         (CASHBACK, {"amount": "9000"}, 104),
         (CASHBACK | {"application_key": "OTHER"}, {}, 101),
         ({"method": "payment.refund"}, {}, 3),
+        (CASHBACK | {"session_key": "of-a-player"}, {}, 451),
+        ({"method": "auth.touchSession", "session_key": "of-a-player"}, {}, 103),
         (CASHBACK | {"from": "2026-03-02 00:00"}, {}, 100),
         (CASHBACK | {"from": "2026.3.2 0:00"}, {}, 100),
         (CASHBACK | {"to": "2026.03.32 00:00"}, {}, 100),
@@ -185,6 +187,7 @@ async def test_a_wrong_call_is_refused_with_status_200_and_a_header(
     ("parameters", "token", "code"),
     [
         (CASHBACK, TOKEN, 451),
+        (CASHBACK, "tkn-OF-SOMEBODY-ELSE", 451),
         ({"method": "auth.touchSession"}, "tkn-OF-SOMEBODY-ELSE", 103),
         ({"method": "mediatopic.post", "gid": "1", "type": "GROUP_THEME", "attachment": "{}"}, TOKEN, 160),
         ({"method": "mediatopic.post", "gid": GROUP_ID, "type": "USER", "attachment": "{}"}, TOKEN, 100),

@@ -44,12 +44,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """Hold a call whose signature is right; `has_session` tells whether it carries an access token."""
+    """
+    Hold a call whose signature is right.
+
+    `has_session` tells whether it carries an access token or a session_key, and `is_session_known` whether it is the
+    token of the configuration: nobody has been given a session_key.
+    """
 
     app: App
     method: str
     parameters: Mapping[str, str]
     has_session: bool
+    is_session_known: bool
 
     def text(self, name: str, *, longest: int = 10_000) -> str:
         """Return what must be given; raise ApiRefusal."""
@@ -89,11 +95,15 @@ def verified_call(config: Config, form: str, method_in_path: str | None) -> ApiC
         secrets = [session_secret(token, secret) for secret in secrets]
     if query.signature not in {sign(parameters, secret) for secret in secrets}:
         raise ApiRefusal(ApiCode.PARAM_SIGNATURE)
-    if token is not None and (app.access_token is None or token != app.access_token.get_secret_value()):
-        raise ApiRefusal(ApiCode.PARAM_SESSION_KEY)
     if parameters.get("format", "json").lower() != "json":
         raise ApiRefusal(ApiCode.PARAM, "format")
-    return ApiCall(app, method_in_path or parameters.get("method", ""), parameters, token is not None)
+    return ApiCall(
+        app=app,
+        method=method_in_path or parameters.get("method", ""),
+        parameters=parameters,
+        has_session=token is not None or "session_key" in parameters,
+        is_session_known=app.access_token is not None and token == app.access_token.get_secret_value(),
+    )
 
 
 def minute(text: str, zone: tzinfo) -> datetime:

@@ -68,6 +68,8 @@ class ApiMethods:
             raise ApiRefusal(ApiCode.NOT_SESSION_METHOD)
         if not call.has_session and call.method in _WITH_SESSION:
             raise ApiRefusal(ApiCode.SESSION_REQUIRED)
+        if call.has_session and not call.is_session_known:
+            raise ApiRefusal(ApiCode.PARAM_SESSION_KEY)
         if call.has_session and self._mischief.mix.expired_token:
             raise ApiRefusal(ApiCode.PARAM_SESSION_EXPIRED)
         return method(call, now, chance)
