@@ -52,6 +52,9 @@ async def test_what_cannot_be_done_is_told_in_one_line(up: Command) -> None:
 
     assert (1, "", 1) == (result.returncode, result.stdout, result.stderr.count("\n"))
     assert "The promotion is planned, not approved." in result.stderr
+    assert "okgames: given up" == up.run("promo", "draw", promotion_id).stderr.strip()
+    wrong = "okgames: Wrong body: body: the step prize_fund wants amount_oks, and no other does"
+    assert wrong == up.run("promo", "evidence", promotion_id, "prize_fund", "--link", LINK).stderr.strip()
     assert "is cancelled" in up.prints("promo", "cancel", promotion_id, "--reason", "no time")
     assert 2 == up.run("promo", "evidence", promotion_id, "placement").returncode
     assert 2 == up.run("promo", "approve", promotion_id, "--link", LINK, "--at", "yesterday").returncode

@@ -39,6 +39,9 @@ def main() -> None:
         for line in error.format_message().splitlines():
             print(f"okgames: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except typer.Abort:
+        print("\nokgames: given up", file=sys.stderr)
+        sys.exit(1)
     sys.exit(code)
 
 

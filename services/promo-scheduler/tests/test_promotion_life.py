@@ -184,6 +184,13 @@ async def test_the_next_deadline_is_shown(scheduler: Scheduler) -> None:
     assert ("2026-03-03", "1,000 OKs: Backgammon, 2026-03-03") == (shown["day"], shown["jira_title"])
 
 
+async def test_nothing_is_due_of_a_promotion_that_was_called_off(scheduler: Scheduler) -> None:
+    promotion_id = await scheduler.plan()
+    shown = await scheduler.post(f"/{promotion_id}/cancel", reason="no time")
+
+    assert ("cancelled", None, None) == (shown["state"], shown["next_step"], shown["next_deadline"])
+
+
 @pytest.mark.parametrize("path", ["/nothing", "/00000000-0000-0000-0000-000000000000"])
 async def test_an_unknown_promotion_is_404(scheduler: Scheduler, path: str) -> None:
     with pytest.raises(Refusal) as refusal:

@@ -1,10 +1,10 @@
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from okgames.http import HttpHandler, Problem, json_response, not_found, with_problems
+from okgames.http import HttpHandler, Problem, json_response, not_found, read_body, with_problems
 from okgames.tables import Duration
 from simulator.api import Api
 from simulator.domain.api_books import ApiBooks
@@ -56,7 +56,7 @@ def application(
     """Return the simulator's own API beside what OK offers to games."""
 
     async def act(request: web.Request, deed: Callable[[Player, str], Awaitable[Notice]]) -> web.Response:
-        action = await _body(request, PlayerAction)
+        action = await read_body(request, PlayerAction)
         try:
             return _concluded(await deed(action.player, action.product))
         except NotSold as error:
@@ -76,7 +76,7 @@ def application(
         return await act(request, platform.unsubscribe)
 
     async def move_clock(request: web.Request) -> web.Response:
-        move = await _body(request, ClockMove)
+        move = await read_body(request, ClockMove)
         try:
             if move.advance is not None:
                 fired = await stepper.advance(move.advance)
@@ -94,7 +94,7 @@ def application(
         return json_response({"now": await pace.now(), "next": platform.agenda.next_at})
 
     async def set_faults(request: web.Request) -> web.Response:
-        platform.mischief.mix = await _body(request, FaultMix)
+        platform.mischief.mix = await read_body(request, FaultMix)
         return await show_faults(request)
 
     async def show_faults(_request: web.Request) -> web.Response:
@@ -104,7 +104,7 @@ def application(
         return json_response(books_page(platform.books, api_books, jira.books))
 
     async def top_up(request: web.Request) -> web.Response:
-        wanted = await _body(request, TopUp)
+        wanted = await read_body(request, TopUp)
         return json_response(api_books.top_up(wanted.application_key, wanted.oks))
 
     app = web.Application(client_max_size=MOST_BYTES)
@@ -125,17 +125,6 @@ def application(
         app.router.add_route(method, path, with_problems(handler))
     app.router.add_route("*", "/{path:.*}", not_found)
     return app
-
-
-B = TypeVar("B", bound=BaseModel)
-
-
-async def _body(request: web.Request, model: type[B]) -> B:
-    try:
-        return model.model_validate_json(await request.read())
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors())
-        raise Problem(400, "Wrong body", wrong) from error
 
 
 def _concluded(notice: Notice) -> web.Response:

@@ -119,8 +119,14 @@ async def read_body(request: web.Request, model: type[Body]) -> Body:
     try:
         return model.model_validate_json(await request.read())
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors()]
-        raise Problem(400, "Wrong body", "; ".join(faults)) from error
+        raise wrong_input("Wrong body", error) from error
+
+
+def wrong_input(title: str, error: ValidationError) -> Problem:
+    """Return the Problem of what a model does not take, each field at fault by its name; never what was given."""
+    found = error.errors(include_input=False, include_url=False)
+    faults = [(".".join(map(str, each["loc"])) or "body", each["msg"].removeprefix("Value error, ")) for each in found]
+    return Problem(400, title, "; ".join(f"{field}: {said}" for field, said in faults))
 
 
 async def not_found(request: web.Request) -> web.StreamResponse:

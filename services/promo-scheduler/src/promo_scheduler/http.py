@@ -1,7 +1,7 @@
 import asyncio
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 from aiohttp import web
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from okgames.catalogue import App, Config
 from okgames.clock import Clock
 from okgames.database import Database, Tx
-from okgames.http import Problem, json_response, page, query_int
+from okgames.http import Problem, json_response, page, query_int, read_body, wrong_input
 from okgames.outbox import append
 from okgames.picture import MOST_BYTES, NoPicture
 from okgames.service import Route, Scope
@@ -28,8 +28,6 @@ from promo_scheduler.store.reports import full_report
 
 _IN_CALENDAR: Final = 1000
 _PICTURES: Final = frozenset({"image/png", "image/jpeg"})
-
-B = TypeVar("B", bound=BaseModel)
 
 
 class Plan(BaseModel):
@@ -109,7 +107,7 @@ class Api:
 
     async def plan(self, request: web.Request) -> web.Response:
         """Plan a promotion; 409 with the broken rules and the next three possible days."""
-        body = await _body(request, Plan)
+        body = await read_body(request, Plan)
         app = self._app(body.application_key)
         now = await self.clock.now()
         async with self.database.transaction() as tx:
@@ -183,7 +181,7 @@ async def _order(request: web.Request) -> Order:
         raise Problem(404, "Unknown action", f"There are {', '.join(ORDERS)}.")
     if kind is Show and request.content_type in _PICTURES:
         return await _picture(request)
-    return await _body(request, kind)
+    return await read_body(request, kind)
 
 
 async def _picture(request: web.Request) -> Order:
@@ -195,14 +193,7 @@ async def _picture(request: web.Request) -> Order:
     except NoPicture as error:
         raise Problem(400, "No picture", str(error)) from error
     except ValidationError as error:
-        raise _wrong("Wrong parameters", error) from error
-
-
-async def _body(request: web.Request, model: type[B]) -> B:
-    try:
-        return model.model_validate_json(await request.read())
-    except ValidationError as error:
-        raise _wrong("Wrong body", error) from error
+        raise wrong_input("Wrong parameters", error) from error
 
 
 async def _bounded(request: web.Request) -> bytes:
@@ -212,11 +203,6 @@ async def _bounded(request: web.Request) -> bytes:
         if len(taken) > MOST_BYTES:
             raise Problem(413, "Too large", f"A picture has at most {MOST_BYTES} bytes.")
     return bytes(taken)
-
-
-def _wrong(title: str, error: ValidationError) -> Problem:
-    found = error.errors(include_input=False, include_url=False)
-    return Problem(400, title, "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found))
 
 
 def _refusal(verdict: Verdict) -> Problem:

@@ -1,18 +1,18 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from notifier.domain.post import LONGEST_POST, NotNow, Post, PostState, events_of
 from notifier.http.parameters import path_id, query_id, query_state
 from notifier.store.posts import find_posts, load_post, lock_post, update_posts
 from okgames.clock import Clock
 from okgames.database import Database
-from okgames.http import Problem, json_response, page, query_int
+from okgames.http import Problem, json_response, page, query_int, read_body
 from okgames.outbox import append
 from okgames.service import Route, Scope
 
@@ -75,17 +75,17 @@ class PostsApi:
 
     async def edit(self, request: web.Request) -> web.Response:
         """Give a post another text, which wants another approval."""
-        wanted = await _read(request, Edit)
+        wanted = await read_body(request, Edit)
         return await self._change(request, lambda post, _: post.edited(wanted.text))
 
     async def approve(self, request: web.Request) -> web.Response:
         """Let okgames publish a post when its time comes."""
-        wanted = await _read(request, Approval)
+        wanted = await read_body(request, Approval)
         return await self._change(request, lambda post, now: post.approved(wanted.by, now))
 
     async def note_published(self, request: web.Request) -> web.Response:
         """Note that a person has published a post."""
-        wanted = await _read(request, ByHand)
+        wanted = await read_body(request, ByHand)
         return await self._change(request, lambda post, now: post.published_by_hand(wanted.by, wanted.url, now))
 
     async def _change(self, request: web.Request, change: Callable[[Post, datetime], Post]) -> web.Response:
@@ -108,14 +108,3 @@ def _present(post: Post | None, post_id: UUID) -> dict[str, object]:
     if post is None:
         raise Problem(404, "Unknown post", str(post_id))
     return asdict(post)
-
-
-B = TypeVar("B", bound=BaseModel)
-
-
-async def _read(request: web.Request, model: type[B]) -> B:
-    try:
-        return model.model_validate_json(await request.read())
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors())
-        raise Problem(400, "Wrong body", wrong) from error

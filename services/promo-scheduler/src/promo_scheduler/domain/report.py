@@ -4,7 +4,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from okgames.events import PromotionStep
-from promo_scheduler.domain.promotion import EvidenceKind, Promotion, State, StepState, Takings
+from promo_scheduler.domain.promotion import CALLED_OFF, EvidenceKind, Promotion, State, StepState, Takings
 from promo_scheduler.domain.rules_kept import RuleReport
 from promo_scheduler.domain.telling import jira_title
 
@@ -110,14 +110,19 @@ class FullReport(PromotionReport):
 
 
 def report_of(promotion: Promotion) -> PromotionReport:
-    """Return what a list shows of a promotion; the next step is the one with the next deadline that is not past."""
+    """
+    Return what a list shows of a promotion.
+
+    The next step is the one with the next deadline that is not past; one that was called off has none.
+    """
     steps = [
         StepReport(
             name, step.state, step.not_before, step.due_at, step.done_at, step.is_in_time if step.done_at else None
         )
         for name, step in promotion.steps.items()
     ]
-    waiting = next((step for step in steps if step.state is StepState.OPEN), None)
+    is_going_on = promotion.state not in CALLED_OFF
+    waiting = next((step for step in steps if is_going_on and step.state is StepState.OPEN), None)
     return PromotionReport(
         id=promotion.id,
         application_key=promotion.application_key,
