@@ -94,9 +94,16 @@ class Press:
 
     async def look_up(self) -> None:
         """Look up what is unknown, as if the time to wait for it were over."""
+        await self.leases_end()
+        while await self.publisher.look_up(await self.clock.now()):
+            pass
+
+    async def leases_end(self) -> None:
         async with self.database.connection() as connection:
             await connection.execute("update posts set leased_until = now() - interval '1 second'")
-        while await self.publisher.look_up(await self.clock.now()):
+
+    async def stop(self) -> None:
+        while await self.publisher.stop(await self.clock.now()):
             pass
 
     async def posts(self) -> list[Post]:

@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -18,10 +19,26 @@ from notifier.domain.post import (
     post_due,
     text_problem,
 )
-from notifier.domain.publishing import decide_after_look, decide_outcome
+from notifier.domain.publishing import (
+    AllowanceSpent,
+    decide_after_look,
+    decide_after_stop,
+    decide_outcome,
+    require_some_left,
+)
 from notifier.service import wording
 from okgames.events import Audience, PromotionPost
-from okgames.ok_answer import ApiCode, GroupTopic, NoAnswer, NotSent, Outcome, Refused, Unreadable
+from okgames.ok_answer import (
+    ApiCode,
+    CallsLeft,
+    GroupTopic,
+    NoAnswer,
+    NotSent,
+    OkApiError,
+    Outcome,
+    Refused,
+    Unreadable,
+)
 
 APP = CONFIG.apps[0]
 POST = post_due(post(PromotionPost.CONDITIONS), APP, wording(), START).attempted(START)
@@ -36,7 +53,21 @@ def test_an_unknown_outcome_keeps_a_post_attempted_and_leaves_a_notification_to_
     assert PostState.DRAFT is decide_outcome(NOTIFICATION, "7", error, START).state
 
 
-@given(st.integers(min_value=0, max_value=9999), st.sampled_from([POST, NOTIFICATION]))
+@pytest.mark.parametrize("code", [ApiCode.LIMIT_REACHED, ApiCode.TOTAL_LIMIT_REACHED])
+def test_a_notification_that_oks_limit_stops_waits_for_as_long_as_it_is_of_use(code: ApiCode) -> None:
+    due_by = NOTIFICATION.due_by
+    waiting, late = (decide_outcome(NOTIFICATION, "7", Refused(code, ""), now) for now in (START, due_by))
+
+    assert (PostState.APPROVED, START + timedelta(minutes=15)) == (waiting.state, waiting.retry_at)
+    assert PostState.DRAFT is late.state
+    assert waiting.reason == late.reason is not None
+    assert PostState.DRAFT is decide_outcome(POST, "7", Refused(code, ""), START).state
+
+
+@given(
+    st.integers(min_value=0, max_value=9999).filter(lambda number: number not in {11, 26}),
+    st.sampled_from([POST, NOTIFICATION]),
+)
 def test_no_answer_of_oks_lets_a_post_go_out_again_unseen(number: int, attempted: Post) -> None:
     after = decide_outcome(attempted, "7", Refused(number, ""), START)
 
@@ -106,6 +137,45 @@ def test_a_notification_expires_in_the_future_and_within_a_fortnight(now: dateti
     due = notification_due(notification(), APP, wording(), START)
 
     assert state is begun(due, Allowance(), now).state
+
+
+@pytest.mark.parametrize(
+    ("said", "now", "state", "why"),
+    [
+        (True, START, PostState.STOPPED, None),
+        (Refused(300, "NOT_FOUND : Not found"), START, PostState.STOPPED, None),
+        (False, START, PostState.PUBLISHED, "OK did not take it back"),
+        (Refused(10, "PERMISSION_DENIED"), START, PostState.PUBLISHED, "OK has not granted the right"),
+        (Refused(2, "SERVICE"), START, PostState.STOPPING, None),
+        (NoAnswer(), START, PostState.STOPPING, None),
+        (NotSent(), CLOSES_AT, PostState.PUBLISHED, "OK was out of reach until its end"),
+    ],
+)
+def test_ok_is_asked_to_take_a_notification_back_until_it_says_something(
+    said: bool | OkApiError, now: datetime, state: PostState, why: str | None
+) -> None:
+    seen = replace(notification_due(notification(), APP, wording(), START), state=PostState.STOPPING, ok_id="9")
+
+    after = decide_after_stop(seen, said, now)
+
+    assert state is after.state
+    assert (after.reason is None) == (why is None)
+    assert (why or "") in (after.reason or "")
+    assert (state is PostState.STOPPING) == (after.retry_at is not None)
+
+
+@pytest.mark.parametrize(
+    ("left", "is_spent"),
+    [
+        (CallsLeft("notifications.sendMass", available=True, calls_left=1), False),
+        (CallsLeft("notifications.sendMass", available=True, calls_left=0), True),
+        (CallsLeft("notifications.sendMass", available=False, calls_left=5), True),
+        (CallsLeft("notifications.sendSimple", available=False, calls_left=0), False),
+    ],
+)
+def test_an_allowance_is_spent_when_ok_says_so_of_notifications(left: CallsLeft, is_spent: bool) -> None:
+    with pytest.raises(AllowanceSpent) if is_spent else nullcontext():
+        require_some_left([left])
 
 
 def test_a_notification_that_a_long_name_makes_too_long_is_left_to_a_person() -> None:

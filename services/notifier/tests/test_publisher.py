@@ -5,10 +5,12 @@ from typing import Any
 import asyncpg
 import pytest
 import structlog
+from notifier_world import CONFIG
 from post_world import CLOSES_AT, DAY, KEY, OPENS_AT, PROMOTION, START, Press, at_press, configured, notification, post
 
 from notifier.domain.post import PostKind, PostState
 from okgames.events import Audience, PromotionCancelled, PromotionPost, derive_id
+from okgames.ok_api import OkApi, ok_session
 
 CONDITIONS, WINNER = PromotionPost.CONDITIONS, PromotionPost.WINNER
 HOUR = timedelta(hours=1)
@@ -262,25 +264,120 @@ async def test_what_is_too_late_to_be_of_use_is_left_to_a_person(press: Press) -
     assert [] == await press.books("notifications")
 
 
+CANCELLED = PromotionCancelled(
+    id=derive_id("cancelled"),
+    occurred_at=START,
+    application_key=KEY,
+    promotion_id=PROMOTION,
+    game="Backgammon",
+    day=DAY,
+    reason="declined",
+)
+
+
 async def test_a_cancelled_promotion_says_nothing_more(press: Press) -> None:
     await press.tell(notification(Audience.ADMINS_ONLY))
     await press.publish()
     await press.tell(post(CONDITIONS), notification())
-    await press.tell(
-        PromotionCancelled(
-            id=derive_id("cancelled"),
-            occurred_at=START,
-            application_key=KEY,
-            promotion_id=PROMOTION,
-            game="Backgammon",
-            day=DAY,
-            reason="declined",
-        )
-    )
+    await press.tell(CANCELLED)
     await press.publish()
 
     assert [PostState.PUBLISHED, PostState.CANCELLED, PostState.CANCELLED] == await press.states()
     assert [] == await press.books("posts")
+
+
+async def test_what_players_see_of_a_cancelled_promotion_is_taken_back(press: Press) -> None:
+    await press.tell(notification(Audience.ADMINS_ONLY), notification())
+    await press.publish()
+    await press.tell(CANCELLED)
+    await press.stop()
+    await press.stop()
+
+    assert [PostState.PUBLISHED, PostState.STOPPED] == await press.states()
+    assert [True, False] == [each["is_live"] for each in await press.books("notifications")]
+    assert ["NotificationSent"] * 2 == await press.events()
+
+
+async def test_a_kill_while_ok_takes_a_notification_back_is_made_up_for(press: Press) -> None:
+    await press.tell(notification())
+    await press.publish()
+    await press.tell(CANCELLED)
+    take_back = press.publisher._take_back
+
+    async def take_back_and_die(*arguments: Any) -> bool:
+        said = await take_back(*arguments)
+        press.killed()
+        return said
+
+    press.publisher._take_back = take_back_and_die
+    with pytest.raises((asyncpg.InterfaceError, ConnectionError)):
+        await press.stop()
+    press.publisher._take_back = take_back
+    await press.database.open()
+    assert [PostState.STOPPING] == await press.states()
+    await press.leases_end()
+    await press.stop()
+
+    assert [PostState.STOPPED] == await press.states()
+
+
+@pytest.mark.parametrize(
+    ("kind", "faults", "state"),
+    [
+        (PostKind.NOTIFICATION, {}, PostState.STOPPED),
+        (PostKind.NOTIFICATION, {"notification_lost_answers": {"next": 1}}, PostState.DRAFT),
+        (PostKind.CONDITIONS, {}, PostState.PUBLISHED),
+        (PostKind.CONDITIONS, {"no_group_right": True}, PostState.CANCELLED),
+    ],
+)
+async def test_a_promotion_may_be_cancelled_while_ok_is_asked(
+    press: Press, kind: PostKind, faults: dict[str, Any], state: PostState
+) -> None:
+    await press.ok.faults(**faults)
+    await press.tell(post(CONDITIONS) if kind is PostKind.CONDITIONS else notification())
+    send = press.publisher._send
+
+    async def send_while_it_is_cancelled(*arguments: Any) -> str:
+        await press.tell(CANCELLED)
+        return await send(*arguments)
+
+    press.publisher._send = send_while_it_is_cancelled
+    await press.publish()
+    await press.stop()
+
+    assert [state] == await press.states()
+
+
+async def send_others(press: Press, number: int) -> None:
+    async with ok_session() as session:
+        api = OkApi(session, press.ok.url, CONFIG.apps[0])
+        for _ in range(number):
+            await api.send_mass("Something else", CLOSES_AT, "ADMINS_ONLY")
+
+
+async def test_a_notification_waits_while_oks_allowance_is_spent(press: Press) -> None:
+    await send_others(press, 30)
+    await press.tell(notification())
+    await press.publish()
+    waiting = await press.post()
+    await press.ok.post("clock", {"to": "2026-03-03T04:00:00+03:00"})
+    await press.publish()
+
+    spent = "OK takes no more notifications of this application today"
+    assert (PostState.APPROVED, spent) == (waiting.state, waiting.reason)
+    sent = await press.post()
+    assert (PostState.PUBLISHED, None) == (sent.state, sent.reason)
+    assert 31 == len(await press.books("notifications"))
+
+
+async def test_a_notification_that_would_wait_for_too_long_is_left_to_a_person(press: Press) -> None:
+    await press.ok.post("clock", {"to": "2026-03-03T11:50:00+03:00"})
+    await send_others(press, 30)
+    await press.tell(notification())
+    await press.publish()
+
+    assert [PostState.DRAFT] == await press.states()
+    assert 30 == len(await press.books("notifications"))
 
 
 async def test_tokens_are_touched_once_a_day(press: Press) -> None:

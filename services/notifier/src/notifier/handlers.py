@@ -41,7 +41,7 @@ async def on_promotions(clock: Clock, studio: Studio, tx: Tx, events: Sequence[E
     added = set(await save_posts(tx, posts)) if posts else set()
     # In this order: a promotion is planned and cancelled, never the other way round.
     if cancelled := [event.promotion_id for event in events if isinstance(event, PromotionCancelled)]:
-        await cancel_posts(tx, cancelled)
+        await cancel_posts(tx, cancelled, now)
     drafts = [post for post in posts if post.id in added and post.promotion_id not in set(cancelled)]
     await append(tx, *events_of(drafts, now))
 

@@ -54,6 +54,7 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
             Job("look", courier.look, every=timedelta(seconds=10)),
             Job("publish", publisher.publish, every=timedelta(seconds=5)),
             Job("look up posts", publisher.look_up, every=timedelta(seconds=10)),
+            Job("stop posts", publisher.stop, every=timedelta(seconds=5)),
             Job("touch tokens", tokens.touch, every=timedelta(minutes=10)),
         ],
         tasks=[courier.feed, courier.send, courier.record],

@@ -50,13 +50,16 @@ class PostState(StrEnum):
     Say how far a post has come.
 
     `proposed` waits for a person's approval, `approved` for its time; `attempted` is written before the call, and stays
-    while nobody knows what came of it; a `draft` is for a person to publish.
+    while nobody knows what came of it; a `draft` is for a person to publish. What players see of a promotion that was
+    cancelled is `stopping` until OK has taken it back.
     """
 
     PROPOSED = "proposed"
     APPROVED = "approved"
     ATTEMPTED = "attempted"
     PUBLISHED = "published"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
     DRAFT = "draft"
     CANCELLED = "cancelled"
 
@@ -71,7 +74,7 @@ class Post:
     Hold a text for the players of a game: a post in its group or a notification on OK's portal.
 
     After `expires_at` nobody should see it any more, None where it stays. `attempts` counts the calls of OK's API.
-    `ok_id` is OK's id of it, `reason` says why a person has to publish it.
+    `ok_id` is OK's id of it, `reason` says why it waits, or why a person has to publish it or to take it back.
     """
 
     id: UUID
@@ -114,7 +117,7 @@ class Post:
 
     def published_by_hand(self, by: str, url: str | None, now: datetime) -> "Post":
         """Note that a person published it, a post in the group under which link; raise NotNow."""
-        if self.state in {PostState.PUBLISHED, PostState.CANCELLED}:
+        if self.state in {PostState.PUBLISHED, PostState.STOPPING, PostState.STOPPED, PostState.CANCELLED}:
             raise NotNow(f"it is {self.state} already")
         if self.kind.is_in_group and (url is None or not is_ok_link(url)):
             raise NotNow("give the link to the post on https://ok.ru")
@@ -124,7 +127,9 @@ class Post:
 
     def attempted(self, now: datetime) -> "Post":
         """Note that OK is about to be called."""
-        return replace(self, state=PostState.ATTEMPTED, attempts=self.attempts + 1, attempted_at=now, retry_at=None)
+        return replace(
+            self, state=PostState.ATTEMPTED, attempts=self.attempts + 1, attempted_at=now, retry_at=None, reason=None
+        )
 
     def drafted(self, reason: str) -> "Post":
         """Leave it to a person."""

@@ -8,10 +8,19 @@ import structlog
 from prometheus_client import Counter
 
 from notifier.domain.post import Allowance, Post, PostKind, PostState, begun, events_of
-from notifier.domain.publishing import decide_after_look, decide_outcome, is_token_refused
+from notifier.domain.publishing import (
+    MAILINGS,
+    decide_after_look,
+    decide_after_stop,
+    decide_outcome,
+    is_token_refused,
+    require_some_left,
+)
 from notifier.store.posts import (
     claim_due_posts,
+    claim_stopping_posts,
     claim_unknown_posts,
+    give_up_cancelled,
     load_allowances,
     lock_attempted,
     update_posts,
@@ -19,7 +28,7 @@ from notifier.store.posts import (
 from okgames.catalogue import App
 from okgames.clock import Clock
 from okgames.database import Database
-from okgames.ok_answer import GroupTopic, NoToken, OkApiError
+from okgames.ok_answer import GroupTopic, NoAnswer, NoToken, NotSent, OkApiError, Outcome, Refused, Unreadable
 from okgames.ok_api import OkApi, ok_session
 from okgames.outbox import append
 
@@ -84,6 +93,20 @@ class Publisher:
         await self._save(unknown, await self._ask_ok(unknown, self._look), decide_after_look)
         return len(unknown) == _AT_ONCE
 
+    async def stop(self, now: datetime) -> bool:
+        """Have OK take back what players see of cancelled promotions; return whether more may be left."""
+        async with self._database.transaction() as tx:
+            stopping = await claim_stopping_posts(tx, now, _AT_ONCE, self._look_after)
+        if not stopping:
+            return False
+        answers = await self._ask_ok(stopping, self._take_back)
+        now = await self._clock.now()
+        decided = [decide_after_stop(post, answer, now) for post, answer in zip(stopping, answers, strict=True)]
+        async with self._database.transaction() as tx:
+            await update_posts(tx, decided)
+        self._tell(decided)
+        return len(stopping) == _AT_ONCE
+
     def _begun(self, post: Post, allowances: Mapping[str, Allowance], now: datetime) -> Post:
         if post.application_key not in self._apps:
             return post.drafted("the configuration does not name the application any more")
@@ -130,8 +153,11 @@ class Publisher:
             if not changed:
                 return
             await update_posts(tx, changed)
-            await append(tx, *events_of(changed, now))
-        self._tell(changed)
+            # Perhaps the promotion was cancelled while OK was asked.
+            given_up = await give_up_cancelled(tx, [post.id for post in changed], now)
+            lasting = [post for post in changed if post.id not in given_up]
+            await append(tx, *events_of(lasting, now))
+        self._tell(lasting)
 
     def _group_id(self, post: Post) -> str | None:
         app = self._apps.get(post.application_key)
@@ -145,12 +171,29 @@ class Publisher:
                 return await api.post_topic(app.group_id, post.text)
             case PostKind.REHEARSAL | PostKind.NOTIFICATION:
                 assert post.expires_at is not None, "a notification has an end"
+                await self._require_some_left(api)
                 status: Literal["PUBLIC", "ADMINS_ONLY"] = (
                     "PUBLIC" if post.kind is PostKind.NOTIFICATION else "ADMINS_ONLY"
                 )
                 return await api.send_mass(post.text, post.expires_at, status)
             case _:
                 assert_never(post.kind)
+
+    async def _require_some_left(self, api: OkApi) -> None:
+        """Raise AllowanceSpent, or NotSent where OK is out of reach; where OK does not tell, it will tell then."""
+        try:
+            require_some_left(await api.calls_left([MAILINGS]))
+        except NoAnswer as error:
+            raise NotSent from error
+        except Refused as error:
+            if error.outcome is Outcome.UNKNOWN:
+                raise NotSent from error
+        except Unreadable:
+            pass
+
+    async def _take_back(self, api: OkApi, _app: App, post: Post) -> bool:
+        assert post.ok_id is not None, "OK gave it an id"
+        return await api.stop_send_mass(post.ok_id)
 
     async def _look(self, api: OkApi, app: App, post: Post) -> Sequence[GroupTopic]:
         if app.group_id is None or not post.kind.is_in_group or post.attempted_at is None:
@@ -168,5 +211,11 @@ class Publisher:
             match post.state:
                 case PostState.DRAFT:
                     logger.error("post_left_to_a_person", post_id=str(post.id), kind=post.kind, reason=post.reason)
+                case PostState.PUBLISHED if post.reason is not None:
+                    logger.error("post_left_to_a_person", post_id=str(post.id), kind=post.kind, reason=post.reason)
+                case PostState.APPROVED if post.reason is not None:
+                    logger.warning("post_waits", post_id=str(post.id), kind=post.kind, reason=post.reason)
+                case PostState.STOPPED:
+                    logger.info("post_stopped", post_id=str(post.id), kind=post.kind, ok_id=post.ok_id)
                 case PostState.PUBLISHED:
                     logger.info("post_published", post_id=str(post.id), kind=post.kind, ok_id=post.ok_id)

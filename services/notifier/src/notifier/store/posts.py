@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from notifier.domain.post import Allowance, Post, PostKind, PostState, allowance_start
+from notifier.domain.publishing import UNKNOWN
 from okgames.database import Tx
 
 _FIELDS: Final = tuple(each.name for each in fields(Post))
@@ -65,7 +66,7 @@ async def claim_due_posts(tx: Tx, now: datetime, limit: int) -> list[Post]:
     rows = await tx.fetch(
         """
         select * from posts
-        where state = 'approved' and coalesce(retry_at, not_before) <= $1
+        where state = 'approved' and coalesce(retry_at, not_before) <= $1 and cancelled_at is null
         order by coalesce(retry_at, not_before)
         limit $2
         for update skip locked
@@ -113,15 +114,66 @@ async def lock_attempted(tx: Tx, posts: Collection[Post]) -> set[UUID]:
     return {row["id"] for row in rows}
 
 
-async def cancel_posts(tx: Tx, promotion_ids: Sequence[UUID]) -> None:
-    """Give up the posts of promotions that will not take place, unless OK may have them already."""
-    await tx.execute(
-        """
-        update posts set state = 'cancelled', reason = null
-        where promotion_id = any($1) and state in ('proposed', 'approved', 'draft')
-        """,
+async def cancel_posts(tx: Tx, promotion_ids: Sequence[UUID], now: datetime) -> None:
+    """Give up the posts of promotions that will not take place, and have OK take back what players see."""
+    marked = await tx.fetch(
+        "update posts set cancelled_at = $2 where promotion_id = any($1) and cancelled_at is null returning id",
         promotion_ids,
+        now,
     )
+    await give_up_cancelled(tx, [row["id"] for row in marked], now)
+
+
+async def give_up_cancelled(tx: Tx, post_ids: Sequence[UUID], now: datetime) -> set[UUID]:
+    """
+    Give up those of some posts whose promotion was cancelled, and return the ids of those that never went out.
+
+    What OK is being asked to publish is left until its outcome is written, and what has an unknown one is left to a
+    person. Only a notification that OK gave an id can be taken back.
+    """
+    rows = await tx.fetch(
+        """
+        update posts
+        set state = case when state = 'published' then 'stopping' else 'cancelled' end, reason = null, retry_at = null
+        where id = any($1)
+            and cancelled_at is not null
+            and (
+                state in ('proposed', 'approved')
+                or (state = 'draft' and reason <> $4)
+                or (state = 'published' and kind = $3 and ok_id is not null and expires_at > $2)
+            )
+        returning id, state
+        """,
+        post_ids,
+        now,
+        PostKind.NOTIFICATION,
+        UNKNOWN,
+    )
+    return {row["id"] for row in rows if row["state"] == PostState.CANCELLED}
+
+
+async def claim_stopping_posts(tx: Tx, now: datetime, limit: int, lease: timedelta) -> list[Post]:
+    """Lease posts that OK is to be asked to take back."""
+    rows = await tx.fetch(
+        """
+        update posts
+        set leased_until = now() + $3::interval
+        where id in (
+            select id from posts
+            where state = 'stopping'
+                and coalesce(retry_at, published_at) <= $1
+                and coalesce(leased_until, '-infinity') < now()
+            order by coalesce(retry_at, published_at)
+            limit $2
+            for update skip locked
+        )
+        returning *
+        """,
+        now,
+        limit,
+        lease,
+    )
+    return [_post(row) for row in rows]
 
 
 async def load_allowances(tx: Tx, application_keys: Collection[str], now: datetime) -> dict[str, Allowance]:
@@ -129,7 +181,7 @@ async def load_allowances(tx: Tx, application_keys: Collection[str], now: dateti
     rows = await tx.fetch(
         """
         select application_key,
-            count(*) filter (where kind = $4 and expires_at > $3) as live,
+            count(*) filter (where kind = $4 and expires_at > $3 and state <> 'stopped') as live,
             count(*) filter (where attempted_at >= $2) as today
         from posts
         where application_key = any($1)
