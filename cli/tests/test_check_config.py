@@ -62,6 +62,21 @@ def test_nothing_starts_with_a_wrong_configuration(command: Command, arguments: 
     assert "okgames.toml:6: apps[0].colour: " in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("retention", "event_log", "is_warned"),
+    [("14d", "kafka://broker:9092", True), ("15d", "kafka://broker:9092", False), ("14d", "postgres", False)],
+)
+def test_readers_that_forget_sooner_than_kafka_are_warned_of(
+    command: Command, retention: str, event_log: str, is_warned: bool
+) -> None:
+    (command.directory / "okgames.toml").write_text(f'event_retention = "{retention}"\n{APP}')
+
+    result = command.run("check-config", OKGAMES_EVENT_LOG=event_log)
+
+    assert 0 == result.returncode
+    assert is_warned == ("warning: event_retention: " in result.stderr)
+
+
 def test_missing_file_is_an_error_that_names_the_variable(command: Command) -> None:
     result = command.run("check-config", OKGAMES_CONFIG="elsewhere.toml")
 

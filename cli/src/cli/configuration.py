@@ -7,6 +7,7 @@ from cli.registration import plan_findings
 from cli.tables import moscow
 from okgames.catalogue import App, Config, Endpoint, Plan, Price, Product
 from okgames.config import load_config
+from okgames.kafka import KafkaAddress
 from okgames.settings import Settings, load_settings
 
 
@@ -21,6 +22,11 @@ def effective() -> tuple[list[str], list[str]]:
 def _warnings(settings: Settings, config: Config) -> Iterator[str]:
     if settings.admin_token is None:
         yield "OKGAMES_ADMIN_TOKEN is not set: the API wants a token of okgames token create"
+    if isinstance(settings.event_log, KafkaAddress) and 2 * config.event_retention < (kept := _kept_by_kafka()):
+        yield (
+            "event_retention: readers remember for twice as long what they have handled, and Kafka keeps events for"
+            f" {_duration(kept)}: one that lost its position would handle some of them again"
+        )
     for app in config.apps:
         if not app.endpoints:
             yield f"{app.name}: no endpoint, so the game must ask for its rewards (GET /v1/apps/.../changes)"
@@ -28,6 +34,12 @@ def _warnings(settings: Settings, config: Config) -> Iterator[str]:
             yield f"{app.name}: no product, so every purchase is refused"
         for product in app.products:
             yield from _product_warnings(f"{app.name}, product {product.code}", product)
+
+
+def _kept_by_kafka() -> timedelta:
+    from okgames.topics import SHIPPED, load_plans
+
+    return max(timedelta(milliseconds=int(plan.settings["retention.ms"])) for plan in load_plans(SHIPPED).values())
 
 
 def _product_warnings(name: str, product: Product) -> Iterator[str]:
