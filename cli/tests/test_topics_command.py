@@ -1,5 +1,9 @@
+import aiohttp
 from command import Command
 from kafka_world import fresh_address
+from world import APPLICATION_KEY
+
+from okgames.testing import wait_until
 
 
 def test_topics_are_made_once_and_then_as_they_should_be(command: Command, kafka_servers: list[str]) -> None:
@@ -21,6 +25,24 @@ def test_a_forwarder_without_topics_says_how_to_make_them(command: Command, kafk
     assert 1 == result.returncode
     assert "Traceback" not in result.stderr
     assert "okgames topics apply" in result.stderr
+
+
+async def test_everything_in_one_process_carries_its_own_events_to_kafka(
+    command: Command, kafka_servers: list[str]
+) -> None:
+    event_log = str(fresh_address(kafka_servers))
+    command.prints("topics", "apply", OKGAMES_EVENT_LOG=event_log)
+
+    async with command.running("up", "--simulator", OKGAMES_EVENT_LOG=event_log):
+        async with aiohttp.ClientSession(f"http://{command.environment['OKGAMES_SIMULATOR_HTTP']}") as http:
+            player = {"application_key": APPLICATION_KEY, "uid": "7", "product": "gold_100"}
+            async with http.post("/sim/purchase", json=player) as answer:
+                assert "completed" == (await answer.json())["status"]
+
+        async def is_told() -> bool:
+            return "reward.granted" in command.prints("deliveries", "list")
+
+        await wait_until(is_told, timeout=60)
 
 
 def test_the_forwarder_and_topics_want_kafka(command: Command) -> None:

@@ -56,7 +56,7 @@ def up(
     Run all services in one process until Ctrl-C.
 
     The database is brought up to date first. Without OKGAMES_DATABASE_URL, a Postgres of its own is started below
-    OKGAMES_DATA_DIR.
+    OKGAMES_DATA_DIR. Where OKGAMES_EVENT_LOG names Kafka, the forwarder runs too.
     """
     from cli import processes
 

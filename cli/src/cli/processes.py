@@ -16,9 +16,10 @@ import subscription_ledger.service
 from cli.installation import installation, kafka_address, migrated_installation, plain_errors
 from okgames.clock import MovableClock
 from okgames.forwarder import GROUP
+from okgames.kafka import KafkaAddress
 from okgames.migrations import migrate
 from okgames.process import Build, Surroundings
-from okgames.runtime import serve, serve_forwarder
+from okgames.runtime import forwarding, serve, serve_forwarder
 from okgames.service import Service
 
 BUILDS: Final[Mapping[str, Build]] = {
@@ -33,13 +34,13 @@ logger = structlog.get_logger()
 
 
 def up(*, with_simulator: bool) -> None:
-    """Run all services in this process, and the simulator if wanted, until SIGTERM or SIGINT."""
+    """Run all that there is in this process, and the simulator if wanted, until SIGTERM or SIGINT."""
     with plain_errors(), installation() as found:
         if found.settings.admin_token is None:
             logger.warning(
                 "admin_token_missing", what_to_do="set OKGAMES_ADMIN_TOKEN, or: okgames token create NAME --scope SCOPE"
             )
-        uvloop.run(_run(found, list(BUILDS.values()), migrated=False, with_simulator=with_simulator))
+        uvloop.run(_run(found, list(BUILDS.values()), is_everything=True, with_simulator=with_simulator))
 
 
 def run(service: str) -> None:
@@ -48,7 +49,7 @@ def run(service: str) -> None:
         if service == GROUP:
             uvloop.run(_forward(found))
             return
-        uvloop.run(_run(found, [BUILDS[service]], migrated=True, with_simulator=False))
+        uvloop.run(_run(found, [BUILDS[service]], is_everything=False, with_simulator=False))
 
 
 def simulate(callback_url: str | None) -> None:
@@ -65,7 +66,7 @@ def migrate_all() -> int:
         return migrate(found.settings.resolved_database_url, schemas)
 
 
-async def _run(found: Surroundings, builds: list[Build], *, migrated: bool, with_simulator: bool) -> None:
+async def _run(found: Surroundings, builds: list[Build], *, is_everything: bool, with_simulator: bool) -> None:
     stop = _stop_signal()
     services: list[Service] = [build(found.settings, found.config, found.clock) for build in builds]
     async with AsyncExitStack() as stack:
@@ -76,9 +77,13 @@ async def _run(found: Surroundings, builds: list[Build], *, migrated: bool, with
                 settings=found.settings,
                 clock=found.clock,
                 keep_events=found.config.event_retention,
-                migrated=migrated,
+                migrated=not is_everything,
             )
         )
+        if is_everything and isinstance(found.settings.event_log, KafkaAddress):
+            await stack.enter_async_context(
+                forwarding(found.settings.event_log, settings=found.settings, keep_events=found.config.event_retention)
+            )
         if with_simulator:
             await stack.enter_async_context(
                 simulator.service.serve(found.settings, found.config, _callback_url(found), found.clock)

@@ -107,6 +107,16 @@ async def serve(
 
 @asynccontextmanager
 async def serve_forwarder(address: KafkaAddress, *, settings: Settings, keep_events: timedelta) -> AsyncIterator[None]:
+    """Forward as a process of its own; see `forwarding`."""
+    async with forwarding(address, settings=settings, keep_events=keep_events) as database:
+        unread = partial(lags, database, only_group=GROUP)
+        async with http_server(management([database], unread), settings.management_http):
+            logger.info("started", services=[GROUP], kafka=str(address))
+            yield
+
+
+@asynccontextmanager
+async def forwarding(address: KafkaAddress, *, settings: Settings, keep_events: timedelta) -> AsyncIterator[Database]:
     """
     Carry all events to Kafka for as long as the context lasts, and forget them in the table when that is done.
 
@@ -133,10 +143,7 @@ async def serve_forwarder(address: KafkaAddress, *, settings: Settings, keep_eve
         stack.push_async_callback(database.close)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(carry()), group.create_task(keep_going("housekeeping", housekeeping))]
-            unread = partial(lags, database, only_group=GROUP)
-            async with http_server(management([database], unread), settings.management_http):
-                logger.info("started", services=[GROUP], kafka=str(address))
-                yield
+            yield database
             for task in tasks:
                 task.cancel()
 
