@@ -96,3 +96,32 @@ async def test_a_notification_that_is_told_of_before_the_time_was_minded_counts(
     await scheduler.tick()
 
     assert "notified" == await scheduler.state(promotion_id)
+
+
+async def test_what_was_done_too_late_is_told_as_missed_also_when_nobody_minded_the_deadline(
+    scheduler: Scheduler,
+) -> None:
+    promotion_id = await scheduler.approved()
+    await scheduler.tick(msk(3, 11, 50))
+    before = len(await scheduler.told("DeadlineMissed"))
+    scheduler.clock.time = msk(3, 13)
+    await scheduler.learn(
+        NotificationSent(audience=Audience.PUBLIC, notification_id="10", **delivered(promotion_id, 1, 3, 12, 30))
+    )
+    await scheduler.tick()
+
+    missed = [each.step for each in (await scheduler.told("DeadlineMissed"))[before:]]
+    assert ["notification", "placement", "screenshot"] == sorted(missed)
+    assert "done" == (await scheduler.step(promotion_id, "notification"))["state"]
+
+
+async def test_what_was_done_in_time_is_not_missed_however_late_it_is_heard_of(scheduler: Scheduler) -> None:
+    promotion_id = await scheduler.approved()
+    await scheduler.tick(msk(3, 11, 50))
+    scheduler.clock.time = msk(3, 13)
+    await scheduler.learn(
+        NotificationSent(audience=Audience.PUBLIC, notification_id="10", **delivered(promotion_id, 1, 3, 11, 59))
+    )
+    await scheduler.tick()
+
+    assert "notification" not in [each.step for each in await scheduler.told("DeadlineMissed")]

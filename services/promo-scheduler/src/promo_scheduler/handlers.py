@@ -64,6 +64,7 @@ async def _apply(clock: Clock, tx: Tx, events: Sequence[Heard | Sent], decide: D
     if not ids:
         return
     now = await clock.now()
+    # What the time alone does is left to its job, which waits until all payments by then have been counted.
     before = await lock_promotions(tx, list(ids))
     changes: dict[UUID, Change] = {}
     for event in events:

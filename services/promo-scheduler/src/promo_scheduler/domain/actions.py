@@ -24,6 +24,7 @@ from promo_scheduler.domain.telling import (
     attachment_due,
     cancelled,
     conditions_due,
+    deadline_missed,
     jira_title,
     notification_due,
     rehearsal_due,
@@ -86,17 +87,17 @@ def request(promotion: Promotion, said: Said, title: str | None, now: datetime) 
     _expect(promotion, State.PLANNED, "requested")
     if TITLE_MARK not in (title or jira_title(promotion)):
         raise NotNow(f'OK wants "{TITLE_MARK}" in the name of the request, which is "{title}".')
-    done, evidence = _done(promotion, PromotionStep.REQUEST, said, now)
-    return Change(replace(done, state=State.REQUESTED), evidence=(evidence,))
+    done = _done(promotion, PromotionStep.REQUEST, said, now)
+    return replace(done, promotion=replace(done.promotion, state=State.REQUESTED))
 
 
 def approve(promotion: Promotion, said: Said, now: datetime) -> Change:
     """Record that OK approved: the posts and notifications can be prepared; raise NotNow."""
     _expect(promotion, State.REQUESTED, "approved")
-    done, evidence = _done(promotion, PromotionStep.APPROVAL, said, now)
-    approved = replace(done, state=State.APPROVED)
-    events = (conditions_due(approved, now), rehearsal_due(approved, now), notification_due(approved, now))
-    return Change(approved, events, (evidence,))
+    done = _done(promotion, PromotionStep.APPROVAL, said, now)
+    approved = replace(done.promotion, state=State.APPROVED)
+    due = (conditions_due(approved, now), rehearsal_due(approved, now), notification_due(approved, now))
+    return replace(done, promotion=approved, events=(*done.events, *due))
 
 
 def decline(promotion: Promotion, said: Said, now: datetime) -> Change:
@@ -119,8 +120,8 @@ def cancel(promotion: Promotion, by: str, reason: str, now: datetime) -> Change:
 def confirm_fund(promotion: Promotion, said: Said, amount_oks: int, now: datetime) -> Change:
     """Record what OK put on the application's cashback account; raise NotNow."""
     _expect_approval(promotion)
-    done, evidence = _done(promotion, PromotionStep.PRIZE_FUND, said, now)
-    return Change(replace(done, fund_oks=amount_oks), evidence=(evidence,))
+    done = _done(promotion, PromotionStep.PRIZE_FUND, said, now)
+    return replace(done, promotion=replace(done.promotion, fund_oks=amount_oks))
 
 
 def show(promotion: Promotion, step: PromotionStep, said: Said, now: datetime) -> Change:
@@ -128,21 +129,23 @@ def show(promotion: Promotion, step: PromotionStep, said: Said, now: datetime) -
     if step in _ACTIONS:
         raise NotNow(f"The step {step} has an action of its own: {_ACTIONS[step]}.")
     _expect_approval(promotion)
-    done, evidence = _done(promotion, step, said, now)
+    done = _done(promotion, step, said, now)
+    moved = done.promotion
     match step:
         case PromotionStep.CONDITIONS_POST if promotion.state is State.APPROVED:
-            done = replace(done, state=State.ANNOUNCED)
+            moved = replace(moved, state=State.ANNOUNCED)
         case PromotionStep.NOTIFICATION if promotion.state is State.OPEN:
-            done = replace(done, state=State.NOTIFIED)
+            moved = replace(moved, state=State.NOTIFIED)
         case PromotionStep.WINNER_POST if promotion.state is State.DRAWN:
-            done = replace(done, state=State.PUBLISHED)
+            moved = replace(moved, state=State.PUBLISHED)
         case PromotionStep.WINNER_POST if promotion.state not in {State.PUBLISHED, State.COMPLETED}:
             raise NotNow(f"No winner has been drawn: the promotion is {promotion.state}.")
         case PromotionStep.SCREENSHOT if said.picture is not None:
-            return Change(done, (attachment_due(done, evidence, said.picture),), (evidence,))
+            (evidence,) = done.evidence
+            return replace(done, events=(*done.events, attachment_due(moved, evidence, said.picture)))
         case _:
             pass
-    return Change(done, evidence=(evidence,))
+    return replace(done, promotion=moved)
 
 
 def note(promotion: Promotion, step: PromotionStep, said: Said, now: datetime) -> Change:
@@ -167,7 +170,7 @@ def _expect_approval(promotion: Promotion) -> None:
         raise NotNow(f"OK has not approved the promotion: it is {promotion.state}.")
 
 
-def _done(promotion: Promotion, name: PromotionStep, said: Said, now: datetime) -> tuple[Promotion, Evidence]:
+def _done(promotion: Promotion, name: PromotionStep, said: Said, now: datetime) -> Change:
     step = promotion.steps[name]
     if said.happened_at > now:
         raise NotNow(f"The step {name} cannot have been done at {_shown(said.happened_at)}, which is still to come.")
@@ -175,8 +178,12 @@ def _done(promotion: Promotion, name: PromotionStep, said: Said, now: datetime) 
         raise NotNow(f"The step {name} cannot be done before {_shown(step.not_before)}.")
     evidence = _evidence(promotion, name, said, now)
     if step.is_done:
-        return promotion, evidence
-    return promotion.with_step(name, replace(step, state=StepState.DONE, done_at=said.happened_at)), evidence
+        return Change(promotion, evidence=(evidence,))
+    # The time may not have been minded since the deadline: then nobody has been told.
+    is_news = step.state is StepState.OPEN and said.happened_at > step.due_at
+    missed = (deadline_missed(promotion, name, step.due_at),) if is_news else ()
+    done = promotion.with_step(name, replace(step, state=StepState.DONE, done_at=said.happened_at))
+    return Change(done, missed, (evidence,))
 
 
 def _evidence(promotion: Promotion, step: PromotionStep, said: Said, now: datetime) -> Evidence:
