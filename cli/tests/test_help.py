@@ -68,7 +68,7 @@ def test_help_waits_for_none_of_the_large_libraries() -> None:
         (["up", "--fast"], "No such option: --fast"),
         (["run", "nothing"], "Invalid value for 'SERVICE'"),
         (["deliveries", "show"], "Missing argument 'ID'."),
-        (["posts", "approve", "1"], "Missing option '--by'."),
+        (["posts", "approve"], "Missing argument 'ID'."),
         (["posts", "edit", "1", "--text-file", "/no/such"], "/no/such: No such file"),
         (["deliveries", "list", "--limit", "0"], "Invalid value for '--limit'"),
         (["token", "create", "game"], "Missing option '--scope'."),

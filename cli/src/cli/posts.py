@@ -1,3 +1,4 @@
+import getpass
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
@@ -13,7 +14,10 @@ from cli.tables import JsonOption, LimitOption, print_row, print_rows
 app: Final = typer.Typer(help="What promotions tell players: posts in the group, and notifications on OK's portal.")
 
 IdArgument: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="As `posts list` shows it.")]
-ByOption: TypeAlias = Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.")]
+ByOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--by", metavar="NAME", help="Who says so; it is kept.", show_default="the name of your account"),
+]
 
 
 class State(StrEnum):
@@ -21,6 +25,8 @@ class State(StrEnum):
     APPROVED = "approved"
     ATTEMPTED = "attempted"
     PUBLISHED = "published"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
     DRAFT = "draft"
     CANCELLED = "cancelled"
 
@@ -76,15 +82,15 @@ def edit(
 
 
 @app.command()
-def approve(post_id: IdArgument, by: ByOption, url: UrlOption = None, *, as_json: JsonOption = False) -> None:
+def approve(post_id: IdArgument, by: ByOption = None, url: UrlOption = None, *, as_json: JsonOption = False) -> None:
     """Let okgames publish a post when its time comes. A draft is tried again."""
-    print_row(api(url).post(f"/v1/posts/{post_id}/approve", {"by": by}), as_json=as_json)
+    print_row(api(url).post(f"/v1/posts/{post_id}/approve", {"by": by or getpass.getuser()}), as_json=as_json)
 
 
 @app.command()
 def published(
     post_id: IdArgument,
-    by: ByOption,
+    by: ByOption = None,
     link: Annotated[
         str | None, typer.Option("--link", metavar="URL", help="Where the post is on OK; a notification has none.")
     ] = None,
@@ -93,7 +99,8 @@ def published(
     as_json: JsonOption = False,
 ) -> None:
     """Note that you have published a post, or sent a notification, by hand."""
-    print_row(api(url).post(f"/v1/posts/{post_id}/published", {"by": by, "url": link}), as_json=as_json)
+    body = {"by": by or getpass.getuser(), "url": link}
+    print_row(api(url).post(f"/v1/posts/{post_id}/published", body), as_json=as_json)
 
 
 def _print(post: Row, *, as_json: bool) -> None:
