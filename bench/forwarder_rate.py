@@ -13,8 +13,7 @@ from okgames.database import Database
 from okgames.events import Topic
 from okgames.forwarder import GROUP
 from okgames.kafka import KafkaAddress
-from okgames.outbox import append
-from okgames.postgres_log import lags
+from okgames.outbox import append, lags
 from okgames.testing import wait_until
 
 _EVENTS: Final = 60_000

@@ -16,7 +16,8 @@ from okgames.database import Database
 from okgames.forwarder import GROUP
 from okgames.kafka_log import KafkaLog
 from okgames.log import Batch, EventLog
-from okgames.postgres_log import PostgresLog, lags
+from okgames.outbox import lags
+from okgames.postgres_log import PostgresLog
 from okgames.settings import Settings
 from okgames.testing import wait_until
 from subscription_ledger.service import service

@@ -10,8 +10,8 @@ from okgames.clock import SystemClock
 from okgames.consumer import Consumer
 from okgames.database import Database, Tx
 from okgames.events import Event, PaymentReceived, PlayerEvent, Topic, TrialStarted, derive_id
-from okgames.outbox import append
-from okgames.postgres_log import PostgresLog, lags
+from okgames.outbox import append, lags
+from okgames.postgres_log import PostgresLog
 from okgames.service import Handler, Poisoned
 from okgames.telemetry import EVENTS_PASSED_OVER
 from okgames.testing import wait_until

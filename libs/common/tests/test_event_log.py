@@ -11,8 +11,8 @@ from kafka_world import forwarding, fresh_address, make_topics
 from okgames.database import Database
 from okgames.events import PaymentReceived, Topic
 from okgames.kafka_log import KafkaLog
-from okgames.outbox import append
-from okgames.postgres_log import PostgresLog, prune
+from okgames.outbox import append, prune
+from okgames.postgres_log import PostgresLog
 
 Promise = Callable[[Subject], Awaitable[None]]
 

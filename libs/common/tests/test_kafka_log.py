@@ -22,8 +22,8 @@ from okgames.forwarder import forward
 from okgames.kafka import KafkaAddress
 from okgames.kafka_log import KafkaLog
 from okgames.log import Batch
-from okgames.outbox import append
-from okgames.postgres_log import PostgresLog, prune
+from okgames.outbox import append, prune
+from okgames.postgres_log import PostgresLog
 from okgames.testing import wait_until
 
 Seen = defaultdict[str, list[int]]

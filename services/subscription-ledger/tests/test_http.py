@@ -12,7 +12,7 @@ from subscription_lives import DAY, HOUR, START, cancellation, payment, trial
 
 from okgames.events import WebhookDelivered, derive_id
 from okgames.http import with_problems
-from okgames.postgres_log import prune
+from okgames.outbox import prune
 from okgames.service import Scope
 from okgames.testing import wait_until
 from subscription_ledger.handlers import on_deliveries

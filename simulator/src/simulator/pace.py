@@ -5,7 +5,7 @@ from typing import Final
 from okgames.clock import Clock, MovableClock
 from okgames.database import Database, is_unavailable
 from okgames.events import Topic
-from okgames.postgres_log import lags
+from okgames.outbox import lags
 
 _PATIENCE: Final = 1.0
 _LOOK_SECONDS: Final = 0.002

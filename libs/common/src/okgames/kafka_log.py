@@ -16,7 +16,7 @@ from okgames.database import Database, is_unavailable
 from okgames.forwarder import GROUP as FORWARDER
 from okgames.kafka import KafkaAddress
 from okgames.log import Batch, LogUnavailable, Record
-from okgames.postgres_log import positions
+from okgames.outbox import positions
 from okgames.telemetry import EVENTS_PASSED_OVER
 
 _POLL: Final = 0.5

@@ -1,8 +1,9 @@
 import zlib
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
-from okgames.database import Tx
+from okgames.database import Database, Tx
 from okgames.events import Event
 
 PARTITIONS: Final = 8
@@ -44,3 +45,95 @@ def _one_topic(events: Sequence[Event]) -> str:
     if len(topics) > 1:
         raise ValueError(f"one append writes one topic, not {sorted(topics)}")
     return topics.pop()
+
+
+async def positions(connection: Tx, group: str, topic: str) -> dict[int, tuple[int, int]]:
+    """Return, for each partition of a topic's table, where a group is and where it ends."""
+    rows = await connection.fetch(
+        """
+        select all_partitions.partition, coalesce(c.position, 0) as position, coalesce(head.position, 0) as head
+        from generate_series(0, $3::int - 1) as all_partitions (partition)
+        left join event_log.cursors as c
+            on c.topic = $2 and c.partition = all_partitions.partition and c.reader_group = $1
+        left join lateral (
+            select max(position) as position
+            from event_log.events
+            where topic = $2 and partition = all_partitions.partition
+        ) as head on true
+        """,
+        group,
+        topic,
+        PARTITIONS,
+    )
+    return {row["partition"]: (row["position"], row["head"]) for row in rows}
+
+
+async def lags(
+    database: Database, *, only_group: str | None = None, at_most: int = 100_000
+) -> dict[tuple[str, str], int]:
+    """Count what each (group, topic), or one group, has not read yet, up to `at_most` in each partition."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            """
+            select c.reader_group, c.topic, sum(unread.count) as count
+            from event_log.cursors as c
+            cross join lateral (
+                select count(*) from (
+                    select from event_log.events as e
+                    where e.topic = c.topic and e.partition = c.partition and e.position > c.position
+                    limit $1
+                ) as unread_events
+            ) as unread
+            where $2::text is null or c.reader_group = $2
+            group by c.reader_group, c.topic
+            """,
+            at_most,
+            only_group,
+        )
+    return {(row["reader_group"], row["topic"]): int(row["count"]) for row in rows}
+
+
+async def prune(database: Database, keep: timedelta, *, only_group: str | None = None, at_most: int = 10_000) -> bool:
+    """
+    Delete events older than `keep` (real time) that every group of their topic has read; True if there may be more.
+
+    A topic that no group has read yet keeps everything. With `only_group`, the others do not count.
+    """
+    async with database.connection() as connection:
+        deleted = await connection.fetchval(
+            """
+            with read_by_all as (
+                select topic, partition, min(position) as position
+                from event_log.cursors
+                where $3::text is null or reader_group = $3
+                group by topic, partition
+            ),
+            gone as (
+                delete from event_log.events
+                where (topic, partition, position) in (
+                    select e.topic, e.partition, e.position
+                    from read_by_all as r
+                    cross join lateral (
+                        select topic, partition, position, recorded_at
+                        from event_log.events
+                        where topic = r.topic and partition = r.partition and position <= r.position
+                        order by position
+                        limit $2
+                    ) as e
+                    where e.recorded_at < now() - $1::interval
+                    limit $2
+                )
+                returning topic, partition, position
+            ),
+            remembered as (
+                insert into event_log.pruned
+                select topic, partition, max(position) from gone group by topic, partition order by topic, partition
+                on conflict (topic, partition) do update set position = greatest(pruned.position, excluded.position)
+            )
+            select count(*) from gone
+            """,
+            keep,
+            at_most,
+            only_group,
+        )
+    return int(deleted) == at_most

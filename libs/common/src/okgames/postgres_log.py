@@ -11,7 +11,7 @@ import asyncpg
 
 from okgames.database import Database, is_unavailable
 from okgames.log import Batch, LogUnavailable, Record
-from okgames.outbox import PARTITIONS
+from okgames.outbox import PARTITIONS, lags, positions, prune
 
 _SHORTEST_REST: Final = 0.01
 _LONGEST_REST: Final = 0.1
@@ -71,15 +71,20 @@ class _Doorbell:
             yield news
         finally:
             self._readers[topic].remove(news)
-            if self._listening is not None and not any(self._readers.values()):
-                self._listening.terminate()
+            self._end_if_nobody_hears()
 
     async def listen(self) -> None:
         """Begin to listen, or begin again where the connection was lost."""
         async with self._connecting:
             if self._listening is None or self._listening.is_closed():
                 self._listening = await self._database.connect()
+                # The last reader may have gone away meanwhile.
+                self._end_if_nobody_hears()
                 await self._listening.add_listener("event_log", self._ring)
+
+    def _end_if_nobody_hears(self) -> None:
+        if self._listening is not None and not any(self._readers.values()):
+            self._listening.terminate()
 
     def _ring(self, _connection: object, _pid: int, _channel: str, topic: object) -> None:
         for news in self._readers[str(topic)]:
@@ -252,97 +257,3 @@ class _Reader:
                 await self.news.wait()
         except TimeoutError:
             return
-
-
-async def positions(
-    connection: "asyncpg.Connection[asyncpg.Record]", group: str, topic: str
-) -> dict[int, tuple[int, int]]:
-    """Return, for each partition of a topic's table, where a group is and where it ends."""
-    rows = await connection.fetch(
-        """
-        select all_partitions.partition, coalesce(c.position, 0) as position, coalesce(head.position, 0) as head
-        from generate_series(0, $3::int - 1) as all_partitions (partition)
-        left join event_log.cursors as c
-            on c.topic = $2 and c.partition = all_partitions.partition and c.reader_group = $1
-        left join lateral (
-            select max(position) as position
-            from event_log.events
-            where topic = $2 and partition = all_partitions.partition
-        ) as head on true
-        """,
-        group,
-        topic,
-        PARTITIONS,
-    )
-    return {row["partition"]: (row["position"], row["head"]) for row in rows}
-
-
-async def lags(
-    database: Database, *, only_group: str | None = None, at_most: int = 100_000
-) -> dict[tuple[str, str], int]:
-    """Count what each (group, topic), or one group, has not read yet, up to `at_most` in each partition."""
-    async with database.connection() as connection:
-        rows = await connection.fetch(
-            """
-            select c.reader_group, c.topic, sum(unread.count) as count
-            from event_log.cursors as c
-            cross join lateral (
-                select count(*) from (
-                    select from event_log.events as e
-                    where e.topic = c.topic and e.partition = c.partition and e.position > c.position
-                    limit $1
-                ) as unread_events
-            ) as unread
-            where $2::text is null or c.reader_group = $2
-            group by c.reader_group, c.topic
-            """,
-            at_most,
-            only_group,
-        )
-    return {(row["reader_group"], row["topic"]): int(row["count"]) for row in rows}
-
-
-async def prune(database: Database, keep: timedelta, *, only_group: str | None = None, at_most: int = 10_000) -> bool:
-    """
-    Delete events older than `keep` (real time) that every group of their topic has read; True if there may be more.
-
-    A topic that no group has read yet keeps everything. With `only_group`, the others do not count.
-    """
-    async with database.connection() as connection:
-        deleted = await connection.fetchval(
-            """
-            with read_by_all as (
-                select topic, partition, min(position) as position
-                from event_log.cursors
-                where $3::text is null or reader_group = $3
-                group by topic, partition
-            ),
-            gone as (
-                delete from event_log.events
-                where (topic, partition, position) in (
-                    select e.topic, e.partition, e.position
-                    from read_by_all as r
-                    cross join lateral (
-                        select topic, partition, position, recorded_at
-                        from event_log.events
-                        where topic = r.topic and partition = r.partition and position <= r.position
-                        order by position
-                        limit $2
-                    ) as e
-                    where e.recorded_at < now() - $1::interval
-                    limit $2
-                )
-                returning topic, partition, position
-            ),
-            remembered as (
-                insert into event_log.pruned
-                select topic, partition, max(position) from gone group by topic, partition order by topic, partition
-                on conflict (topic, partition) do update set position = greatest(pruned.position, excluded.position)
-            )
-            select count(*) from gone
-            """,
-            keep,
-            at_most,
-            only_group,
-        )
-    return int(deleted) == at_most

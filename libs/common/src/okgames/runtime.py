@@ -24,7 +24,8 @@ from okgames.kafka import KafkaAddress
 from okgames.log import EventLog, LogUnavailable
 from okgames.management import http_server, management
 from okgames.migrations import migrate
-from okgames.postgres_log import PostgresLog, lags, prune
+from okgames.outbox import lags, prune
+from okgames.postgres_log import PostgresLog
 from okgames.service import Job, Service
 from okgames.settings import Settings
 from okgames.topics import TopicsError, require_safe
