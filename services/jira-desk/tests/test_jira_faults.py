@@ -1,12 +1,16 @@
 """Whatever goes wrong with JIRA: nothing is made twice, and nothing is lost."""
 
 import asyncio
+import base64
+import threading
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from desk_world import PICTURE, Desk, Refusal, attachment_due, request_due
 
+from jira_desk.domain.answer import OutcomeUnknown
 from jira_desk.jira_client import JiraClient
 from okgames.events import derive_id
 from okgames.testing import wait_until
@@ -75,6 +79,9 @@ async def test_a_desk_that_is_killed_while_jira_makes_the_request_finds_it(desk:
     await wait_until(lambda: _is_tried(desk))
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+    # JIRA does what a killed process has sent within minutes, which pass at once here.
+    sent = [thread for thread in threading.enumerate() if thread.name == "jira"]
+    await asyncio.gather(*(asyncio.to_thread(thread.join) for thread in sent))
     await desk.sim("faults", jira_silent=True)
     for _ in range(3):
         await desk.turn("4m")
@@ -286,6 +293,19 @@ async def test_a_picture_that_cannot_be_fetched_is_attached_later(desk: Desk) ->
 
     (issue,) = await desk.books()
     assert 1 == len(issue["attachments"])
+
+
+async def test_a_page_in_html_is_never_taken_for_a_file(desk: Desk) -> None:
+    await desk.order("create", project="DOC", issue_type="Company", summary="Our company")
+    await desk.order("attach", issue="DOC-1", file_name="a.png", content=base64.b64encode(PICTURE).decode())
+    (attachment,) = (await desk.client.issue("DOC-1")).attachments
+    await desk.sim("faults", jira_silent=True, jira_html=0.5)
+    contents = set()
+    for _ in range(20):
+        with suppress(OutcomeUnknown):
+            contents.add(await desk.client.attachment(attachment.id))
+
+    assert {PICTURE} == contents
 
 
 async def test_no_secret_stands_in_a_problem(desk: Desk) -> None:
