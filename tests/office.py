@@ -1,6 +1,7 @@
 """A studio's business with OK in JIRA, done by the desk or by a person who copies from it and tells it the rest."""
 
 import asyncio
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -112,6 +113,25 @@ class Office:
         if self.mode == "manual":
             await self.post(f"issues/{key}/record", **wanted)
         return await self._hear(key, wanted)
+
+    async def reported(self, key: str, file_name: str, content: bytes) -> Any:
+        """Let OK attach a report, and wait until we keep it; return what is known of the file."""
+        encoded = base64.b64encode(content).decode()
+        await self.order("attach", issue=key, file_name=file_name, media_type="text/csv", content=encoded)
+        if self.mode == "manual":
+            path = f"/v1/jira/issues/{key}/reports"
+            await self.studio.upload(path, content, "text/csv", by="Anna", file_name=file_name)
+        else:
+            await self.studio.advance("3m")
+        found: list[Any] = []
+
+        async def is_kept() -> bool:
+            files = await self.items("reports", state="kept", limit="1000")
+            found[:] = [each for each in files if (each["issue_key"], each["file_name"]) == (key, file_name)]
+            return bool(found)
+
+        await wait_until(is_kept, timeout=_SECONDS, message="the report is not kept")
+        return found[0]
 
     async def order(self, do: str, **what: Any) -> Any:
         """Have OK's people do something in JIRA."""

@@ -198,6 +198,16 @@ async def test_a_file_reaches_the_task_in_which_it_belongs_once(office: Office) 
     assert file["file_name"].startswith("договор-")
 
 
+async def test_a_months_report_is_kept_as_ok_attached_it(office: Office) -> None:
+    key = await office.opened("REPORT", "Report", "Backgammon: доходы")
+    content = f"Transaction;Time;OKs\n1_{office.mode};2031-03-02 10:15:30;50\n".encode()
+    file = await office.reported(key, "Отчёт за март 2031.csv", content)
+
+    assert ("2031-03", APPLICATION_KEY) == (file["month"], file["application_key"])
+    assert sha256(content).hexdigest() == file["sha256"]
+    assert content == await office.studio.download(f"/v1/jira/reports/{file['id']}/content")
+
+
 async def test_oks_remarks_on_a_game_are_ticked_off_until_it_is_released(office: Office) -> None:
     key = await office.opened("OK", "Moderation", "Backgammon: замечания")
     remarks = ["Иконка размыта", "Нет ссылки на группу"]
