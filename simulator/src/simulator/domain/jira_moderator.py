@@ -124,7 +124,7 @@ class Moderator:
             return
         own = [comment for comment in issue.comments if comment.author == MODERATOR]
         self._books.delete_comment(issue.id, own[0].id, at)
-        self._books.edit_comment(issue.id, own[-1].id, f"{own[-1].body}\nНе забудьте прислать скриншот.", at)
+        self._books.edit_comment(issue.id, own[-1].id, f"{own[-1].body}\nЖдём скриншот.", at)
 
     def _later(self, issue: JiraIssue, step: ModeratorStep, at: datetime, low: int, high: int) -> None:
         hours = self._chance.of(issue.id, step, len(issue.comments), "later").between(low, high)
