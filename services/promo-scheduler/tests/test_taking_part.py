@@ -64,3 +64,17 @@ async def test_who_pays_on_a_day_that_was_called_off_takes_part_in_nothing(sched
     await scheduler.learn(payment("1", 1, msk(3)))
 
     assert (0, 0, 0) == await takings(scheduler, promotion_id)
+
+
+async def test_a_persons_word_does_not_close_a_window_whose_payments_are_still_to_be_counted(
+    scheduler: Scheduler,
+) -> None:
+    promotion_id = await scheduler.approved()
+    await scheduler.tick(msk(3, 9))
+    scheduler.clock.time = msk(4, 0, 0, 1)
+    await scheduler.post(f"/{promotion_id}/evidence", step="placement", note="on the launch screen", at=str(msk(3, 9)))
+    await scheduler.learn(payment("501", 1, msk(3, 9)))
+    await scheduler.tick()
+
+    (closed,) = await scheduler.told("PromotionClosed")
+    assert (1, 1) == (closed.payers, closed.payments)

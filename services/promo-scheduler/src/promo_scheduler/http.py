@@ -18,9 +18,9 @@ from promo_scheduler.domain import actions
 from promo_scheduler.domain.calendar import NoDay, Verdict, check_day
 from promo_scheduler.domain.discounts import prices_in
 from promo_scheduler.domain.ics import calendar_of
-from promo_scheduler.domain.orders import ORDERS, Name, Order, Show, ShowPicture
+from promo_scheduler.domain.orders import ORDERS, Draw, Name, Order, Show, ShowPicture
 from promo_scheduler.domain.picture import to_keep
-from promo_scheduler.domain.promotion import CALLED_OFF, NotNow, Promotion, State
+from promo_scheduler.domain.promotion import CALLED_OFF, Change, NotNow, Promotion, State
 from promo_scheduler.domain.report import report_of
 from promo_scheduler.domain.timing import pass_time
 from promo_scheduler.store import draws, evidence, promotions
@@ -139,8 +139,9 @@ class Api:
     async def _apply(self, tx: Tx, promotion: Promotion, order: Order, now: datetime) -> None:
         app = self.config.app(promotion.application_key)
         discounts = () if app is None else prices_in(app, promotion.opens_at, promotion.closes_at).discounts
-        # What the time has done by now may not have been written yet.
-        passed = pass_time(promotion, now, discounts)
+        # That the window is over may not have been written yet. Anything else can wait for the job that does so, which
+        # also waits until all payments by then have been counted.
+        passed = pass_time(promotion, now, discounts) if isinstance(order, Draw) else Change(promotion)
         try:
             outcome = order.apply(passed.promotion, now)
         except NotNow as error:
