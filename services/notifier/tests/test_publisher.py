@@ -294,7 +294,8 @@ async def test_what_players_see_of_a_cancelled_promotion_is_taken_back(press: Pr
     await press.stop()
 
     assert [PostState.PUBLISHED, PostState.STOPPED] == await press.states()
-    assert [True, False] == [each["is_live"] for each in await press.books("notifications")]
+    are_live = {each["status"]: each["is_live"] for each in await press.books("notifications")}
+    assert {"ADMINS_ONLY": True, "PUBLIC": False} == are_live
     assert ["NotificationSent"] * 2 == await press.events()
 
 
