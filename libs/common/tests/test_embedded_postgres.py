@@ -76,19 +76,6 @@ def test_durability_can_be_switched_off_but_not_for_one_who_relies_on_it(data_di
         assert answers(url)
 
 
-def test_a_start_is_fast(data_dir: Path):
-    began = time.perf_counter()
-    with embedded_postgres(data_dir):
-        cold = time.perf_counter() - began
-    began = time.perf_counter()
-    with embedded_postgres(data_dir):
-        warm = time.perf_counter() - began
-
-    # Ten times what it takes where nothing else is running.
-    assert cold < 10
-    assert warm < 2
-
-
 def test_postgres_survives_the_death_of_its_user_and_is_found_again(data_dir: Path, users: Users):
     first = users(data_dir)
     query(first.url(), "create table apples ()")
