@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jira_desk.domain.following import View, follow
 from jira_desk.domain.issue import Attachment, Comment, Happening, Known
-from jira_desk.domain.seen import SeenIssue, seen_issue
+from jira_desk.domain.seen import SeenIssue
 from jira_desk.domain.unfolding import Unfolding
 from okgames.events import AttachmentAdded, CommentAdded, IssueCreated, IssueStatusChanged, JiraEvent, derive_id
 from okgames.jira_account import JiraTask
@@ -59,7 +59,7 @@ class History:
         return self.books.issue(self.issue_id)
 
     def seen(self) -> SeenIssue:
-        return seen_issue(ROWS.issue(self.issue, with_changes=True))
+        return SeenIssue.model_validate(ROWS.issue(self.issue, with_changes=True))
 
     def look(self) -> Unfolding:
         unfolding = follow(self.known, self.seen(), VIEW)
@@ -189,7 +189,7 @@ def test_a_server_without_a_changelog_still_shows_where_an_issue_stands() -> Non
     ours = History()
     ours.look()
     ours.take("status", "ok.moderator", "Approved", 60)
-    bare = seen_issue(ROWS.issue(ours.issue, with_changes=False))
+    bare = SeenIssue.model_validate(ROWS.issue(ours.issue, with_changes=False))
 
     unfolding = follow(ours.known, bare, VIEW)
 
@@ -206,7 +206,7 @@ def test_a_comment_that_is_hidden_and_shown_again_is_there_as_often_as_that_happ
     for later in range(1, 5):
         comments = whole.comments if later % 2 == 0 else ()
         shown = replace(whole, comments=comments, updated=whole.updated + timedelta(minutes=later))
-        unfolding = follow(ours.known, seen_issue(ROWS.issue(shown, with_changes=True)), VIEW)
+        unfolding = follow(ours.known, SeenIssue.model_validate(ROWS.issue(shown, with_changes=True)), VIEW)
         ours.known = unfolding.known
         ours.entries += unfolding.entries
         there = [each.text for each in ours.known.comments.values() if each.deleted_at is None]
@@ -222,7 +222,9 @@ def test_an_issue_that_is_moved_belongs_where_it_is_and_may_come_back() -> None:
     original = ours.issue
     for later, (key, kind) in enumerate([("DOC-1", JiraTask.DOC), ("OK-1", JiraTask.OK)] * 2, 1):
         moved = replace(original, key=key, updated=original.updated + timedelta(minutes=later))
-        unfolding = follow(ours.known, seen_issue(ROWS.issue(moved, with_changes=True)), replace(VIEW, task=kind))
+        unfolding = follow(
+            ours.known, SeenIssue.model_validate(ROWS.issue(moved, with_changes=True)), replace(VIEW, task=kind)
+        )
         ours.known = unfolding.known
         ours.entries += unfolding.entries
         assert (key, kind) == (ours.known.issue.key, ours.known.issue.task)

@@ -61,12 +61,12 @@ class JiraClient:
         names = {(await self.myself()).known_as, self._jira.user}
         return frozenset(name for name in names if name)
 
-    async def search(self, jql: str, start_at: int = 0, most: int = PAGE) -> SeenPage:
+    async def search(self, jql: str, start_at: int = 0) -> SeenPage:
         """Return a page of issues with their comments, attachments and changes."""
         raw = await self._call(
             "search",
             lambda library: library.search_issues(
-                jql, startAt=start_at, maxResults=most, fields=_FIELDS, expand="changelog", json_result=True
+                jql, startAt=start_at, maxResults=PAGE, fields=_FIELDS, expand="changelog", json_result=True
             ),
         )
         return _read(SeenPage, raw)
@@ -87,19 +87,17 @@ class JiraClient:
         issue = await self._call("create", lambda library: library.create_issue(fields=dict(fields), prefetch=False))
         return str(issue.key)
 
-    async def comment(self, key: str, text: str) -> str:
-        """Add a comment and return its id."""
-        return await self._call("comment", lambda library: str(library.add_comment(quote(key, safe=""), text).id))
+    async def comment(self, key: str, text: str) -> None:
+        """Add a comment."""
+        await self._call("comment", lambda library: library.add_comment(quote(key, safe=""), text))
 
-    async def attach(self, key: str, file_name: str, content: bytes) -> str:
-        """Attach a file and return its id."""
-
-        def attach(library: JIRA) -> str:
-            # The library demands a reader of a file and reads any.
-            attachment: Any = io.BytesIO(content)
-            return str(library.add_attachment(quote(key, safe=""), attachment, filename=file_name).id)
-
-        return await self._call("attach", attach)
+    async def attach(self, key: str, file_name: str, content: bytes) -> None:
+        """Attach a file."""
+        # The library demands a reader of a file and reads any.
+        attachment: Any = io.BytesIO(content)
+        await self._call(
+            "attach", lambda library: library.add_attachment(quote(key, safe=""), attachment, filename=file_name)
+        )
 
     async def attachment(self, attachment_id: str) -> bytes:
         """Return the content of an attachment; raise Refused for one that is too large or lies elsewhere."""

@@ -130,7 +130,8 @@ def _linked(known: Known, seen: SeenIssue) -> Known:
         same = [each for each in known.attachments.values() if each.file_name == attachment.filename]
         if same and same[0].id.startswith(TOLD):
             attachments[same[0].id] = replace(same[0], removed_at=seen.updated)
-            attachments[attachment.id] = replace(same[0], id=attachment.id, size=attachment.size)
+            author = known_as(attachment.author)
+            attachments[attachment.id] = replace(same[0], id=attachment.id, size=attachment.size, author=author)
     issue = replace(known.issue, jira_id=seen.id, created_at=seen.fields.created)
     return replace(known, issue=issue, comments=comments, attachments=attachments, move_ids=known.move_ids | passed)
 

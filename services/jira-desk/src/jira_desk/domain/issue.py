@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from okgames.events import JiraEvent, derive_id
+from okgames.events import derive_id
 from okgames.jira_account import Jira, JiraTask
 
 
@@ -144,15 +144,6 @@ class Known:
 
     def remark(self, comment_id: str, text: str) -> Remark | None:
         return next((each for each in self.remarks if (each.comment_id, each.text) == (comment_id, text)), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Say what became of an issue, what is to be kept of it, and what others are told, in order."""
-
-    known: Known
-    entries: Sequence[Entry] = ()
-    events: Sequence[JiraEvent] = ()
 
 
 def issue_id(key: str) -> UUID:

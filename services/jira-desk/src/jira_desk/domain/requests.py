@@ -11,8 +11,6 @@ from jira_desk.domain.wording import LANGUAGES, Language, Words, audience_text, 
 from okgames.jira_account import JiraRequestKind
 
 MOSCOW: Final = ZoneInfo("Europe/Moscow")
-TITLE_MARK: Final = "1,000 OKs"
-"""What OK wants in the name of the request (page "1,000 OKs promotion", rule 4)."""
 
 ISSUE_TYPES: Final[Mapping[JiraRequestKind, str]] = {
     JiraRequestKind.THOUSAND_OKS: "1,000 OKs",

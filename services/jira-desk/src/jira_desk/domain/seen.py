@@ -1,6 +1,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -146,13 +146,10 @@ class SeenIssue(_Wire):
 class SeenPage(_Wire):
     """Hold one page of a search."""
 
-    start_at: Annotated[int, Field(alias="startAt")] = 0
-    total: int = 0
     issues: tuple[SeenIssue, ...] = ()
 
 
 class FieldMeta(_Wire):
-    name: str = ""
     required: bool = False
     has_default: Annotated[bool, Field(alias="hasDefaultValue")] = False
 
@@ -163,8 +160,3 @@ CreateMeta = Mapping[str, FieldMeta]
 
 def known_as(person: Person | None) -> str:
     return "" if person is None else person.known_as
-
-
-def seen_issue(raw: Mapping[str, Any]) -> SeenIssue:
-    """Read an issue; raise ValidationError."""
-    return SeenIssue.model_validate(raw)

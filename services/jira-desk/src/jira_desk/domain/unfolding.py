@@ -6,7 +6,6 @@ from uuid import UUID
 
 from jira_desk.domain.issue import (
     Attachment,
-    Change,
     Comment,
     Entry,
     Fund,
@@ -58,9 +57,6 @@ class Unfolding:
     @property
     def issue(self) -> Issue:
         return self.known.issue
-
-    def change(self) -> Change:
-        return Change(self.known, tuple(self.entries), tuple(self.events))
 
     def created(self, author: str, status: str) -> None:
         issue = self.issue

@@ -39,6 +39,7 @@ _TITLES: Final[Mapping[JiraRequestKind, Mapping[Language, str]]] = MappingProxyT
         },
     }
 )
+"""OK wants "1,000 OKs" in the name of its request (page "1,000 OKs promotion", rule 4)."""
 
 _TEXTS: Final[Mapping[JiraRequestKind, Mapping[Language, str]]] = MappingProxyType(
     {

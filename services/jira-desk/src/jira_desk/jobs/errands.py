@@ -73,7 +73,9 @@ class Running:
             else:
                 log.warning("jira_errand_failed", reason=str(problem), outcome=problem.outcome)
             async with self.database.transaction() as tx:
-                await errands.save_errands(tx, [after])
+                # A person may have done it by hand meanwhile.
+                if (await errands.lock_errands(tx, [errand.id]))[errand.id].state is ErrandState.DUE:
+                    await errands.save_errands(tx, [after])
                 if isinstance(problem, AccountRefused) and after.next_at is not None:
                     await errands.put_off_errands(tx, after.next_at)
             return True

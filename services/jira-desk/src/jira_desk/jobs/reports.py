@@ -62,19 +62,26 @@ class Fetching:
         try:
             content = await self.client.attachment(file.attachment_id)
         except JiraProblem as problem:
-            after = not_fetched(file, problem, await self.clock.now())
+            after = await self._put_off(file, problem)
             if after.state is ReportState.BLOCKED:
                 log.error("jira_report_blocked", reason=str(problem))
             else:
                 log.warning("jira_report_not_fetched", reason=str(problem))
-            async with self.database.transaction() as tx:
-                await report_files.save_report(tx, after)
-                if isinstance(problem, AccountRefused) and after.next_at is not None:
-                    await report_files.put_off_reports(tx, after.next_at)
             return True
         await self._keep(file, content)
         log.info("jira_report_kept", size=len(content))
         return True
+
+    async def _put_off(self, file: ReportFile, problem: JiraProblem) -> ReportFile:
+        now = await self.clock.now()
+        async with self.database.transaction() as tx:
+            current = await report_files.lock_report(tx, file.id)
+            assert current is not None, "files of reports are never removed"
+            after = not_fetched(current, problem, now)
+            await report_files.save_report(tx, after)
+            if isinstance(problem, AccountRefused) and after.next_at is not None:
+                await report_files.put_off_reports(tx, after.next_at)
+        return after
 
     async def _keep(self, file: ReportFile, content: bytes) -> None:
         sha256 = (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
@@ -82,7 +89,8 @@ class Fetching:
         names = {app.application_key: app.name for app in self.config.apps}
         async with self.database.transaction() as tx:
             current = await report_files.lock_report(tx, file.id)
-            if current is None or current.state is ReportState.KEPT:
+            assert current is not None, "files of reports are never removed"
+            if current.state is ReportState.KEPT:
                 return
             guesses = [application_of(text, names) for text in (current.file_name, current.issue_title)]
             await report_files.add_content(tx, sha256, content)

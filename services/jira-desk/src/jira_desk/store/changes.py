@@ -3,33 +3,34 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
-from jira_desk.domain.issue import Attachment, Change, Comment, Fund, Issue, Known, Remark
+from jira_desk.domain.issue import Attachment, Comment, Fund, Issue, Known, Remark
+from jira_desk.domain.unfolding import Unfolding
 from okgames.database import Tx
 
 P = TypeVar("P")
 
 
-async def save_changes(tx: Tx, before: dict[UUID, Known], changes: Sequence[Change], now: datetime) -> None:
+async def save_changes(tx: Tx, before: dict[UUID, Known], unfoldings: Sequence[Unfolding], now: datetime) -> None:
     """Keep what became of issues that are locked or new: of what belongs to them, that which differs from before."""
-    if not changes:
+    if not unfoldings:
         return
-    await _save_issues(tx, [change.known.issue for change in changes])
-    await _save_history(tx, changes, now)
-    await _save_comments(tx, _different(before, changes, lambda known: known.comments.values()))
-    await _save_attachments(tx, _different(before, changes, lambda known: known.attachments.values()))
-    await _save_funds(tx, _different(before, changes, lambda known: known.funds.values()))
-    await _save_remarks(tx, _different(before, changes, lambda known: known.remarks))
+    await _save_issues(tx, [unfolding.issue for unfolding in unfoldings])
+    await _save_history(tx, unfoldings, now)
+    await _save_comments(tx, _different(before, unfoldings, lambda known: known.comments.values()))
+    await _save_attachments(tx, _different(before, unfoldings, lambda known: known.attachments.values()))
+    await _save_funds(tx, _different(before, unfoldings, lambda known: known.funds.values()))
+    await _save_remarks(tx, _different(before, unfoldings, lambda known: known.remarks))
 
 
 def _different(
-    before: dict[UUID, Known], changes: Sequence[Change], parts: Callable[[Known], Iterable[P]]
+    before: dict[UUID, Known], unfoldings: Sequence[Unfolding], parts: Callable[[Known], Iterable[P]]
 ) -> list[tuple[UUID, P]]:
     different = []
-    for change in changes:
-        issue_id = change.known.issue.id
+    for unfolding in unfoldings:
+        issue_id = unfolding.issue.id
         known = before.get(issue_id)
         there = frozenset(parts(known)) if known else frozenset()
-        different += [(issue_id, part) for part in parts(change.known) if part not in there]
+        different += [(issue_id, part) for part in parts(unfolding.known) if part not in there]
     return different
 
 
@@ -53,10 +54,10 @@ async def _save_issues(tx: Tx, issues: Sequence[Issue]) -> None:
     )
 
 
-async def _save_history(tx: Tx, changes: Sequence[Change], now: datetime) -> None:
+async def _save_history(tx: Tx, unfoldings: Sequence[Unfolding], now: datetime) -> None:
     rows = [
         (
-            change.known.issue.id,
+            unfolding.issue.id,
             entry.id,
             entry.kind,
             entry.subject,
@@ -66,8 +67,8 @@ async def _save_history(tx: Tx, changes: Sequence[Change], now: datetime) -> Non
             entry.happened_at,
             now,
         )
-        for change in changes
-        for entry in change.entries
+        for unfolding in unfoldings
+        for entry in unfolding.entries
     ]
     if rows:
         await tx.execute(

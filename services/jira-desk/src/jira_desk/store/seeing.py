@@ -7,7 +7,7 @@ import structlog
 
 from jira_desk.domain.errand import Errand, ErrandKind, ErrandState, done, mark_in
 from jira_desk.domain.following import Promise, View, follow
-from jira_desk.domain.issue import Change, Known, application_of, task_of
+from jira_desk.domain.issue import Known, application_of, task_of
 from jira_desk.domain.report_file import new_files
 from jira_desk.domain.seen import SeenIssue
 from jira_desk.domain.told import Made, tell_done, told_request
@@ -36,7 +36,7 @@ class Sight:
 async def keep_seen(tx: Tx, sight: Sight, seen: Sequence[SeenIssue], now: datetime) -> list[JiraEvent]:
     """Keep what issues have become, as JIRA shows them, and return what is to be told of it."""
     found = await find_seen(tx, seen)
-    changed = [each for each in seen if each.id not in found or _differs(found[each.id].updated_at, each)]
+    changed = [each for each in seen if each.id not in found or found[each.id].updated_at != each.updated]
     if not changed:
         return []
     before = await lock_known(tx, {found[each.id].id for each in changed if each.id in found})
@@ -59,16 +59,12 @@ async def keep_seen(tx: Tx, sight: Sight, seen: Sequence[SeenIssue], now: dateti
     return [event for unfolding in unfoldings for event in unfolding.events]
 
 
-async def keep_unfolded(
-    tx: Tx, before: dict[UUID, Known], unfoldings: Sequence[Unfolding], now: datetime
-) -> list[Change]:
+async def keep_unfolded(tx: Tx, before: dict[UUID, Known], unfoldings: Sequence[Unfolding], now: datetime) -> None:
     """Keep what happened to issues, and raise the alarm for statuses that nobody mapped."""
-    changes = [unfolding.change() for unfolding in unfoldings]
-    await save_changes(tx, before, changes, now)
+    await save_changes(tx, before, unfoldings, now)
     for unfolding in unfoldings:
         for status in unfolding.unmapped:
             logger.error("jira_status_unmapped", status=status, issue_key=unfolding.issue.key)
-    return changes
 
 
 async def settle_requests(
@@ -149,10 +145,6 @@ def _new_reports(
         for unfolding in unfoldings
         for attachment_id in new_files(before.get(unfolding.issue.id), unfolding.known, our_names)
     ]
-
-
-def _differs(updated_at: datetime, seen: SeenIssue) -> bool:
-    return updated_at != seen.updated
 
 
 def _view(sight: Sight, seen: SeenIssue, request: Errand | None, evidence: Mapping[str, UUID]) -> View:
