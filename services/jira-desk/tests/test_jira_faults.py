@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 from desk_world import PICTURE, Desk, Refusal, attachment_due, request_due
 
-from jira_desk.domain.answer import OutcomeUnknown
+from jira_desk.domain.answer import NotDone, OutcomeUnknown
 from jira_desk.jira_client import JiraClient
 from okgames.events import derive_id
+from okgames.jira_account import Jira
 from okgames.testing import wait_until
 
 EVIDENCE = derive_id("evidence")
@@ -88,6 +90,36 @@ async def test_a_desk_that_is_killed_while_jira_makes_the_request_finds_it(desk:
 
     assert "done" == (await the_request(desk))["state"]
     assert 1 == len(await desk.books())
+
+
+class Late(JiraClient):
+    """Hears long after it asked that JIRA does not make requests."""
+
+    def __init__(self, jira: Jira) -> None:
+        super().__init__(jira)
+        self.is_asked, self.answers = asyncio.Event(), asyncio.Event()
+
+    async def create(self, fields: Mapping[str, object]) -> str:
+        self.is_asked.set()
+        await self.answers.wait()
+        raise NotDone("JIRA cannot be reached")
+
+
+async def test_a_person_who_made_the_request_meanwhile_is_believed(desk: Desk) -> None:
+    await desk.sim("faults", jira_silent=True)
+    await desk.learn(request_due())
+    late = Late(desk.config.jira)
+    desk.client, known = late, desk.client
+    running = asyncio.create_task(desk.run())
+    await late.is_asked.wait()
+    await desk.post(f"errands/{(await the_request(desk))['id']}/done", key="PROMO-77")
+    late.answers.set()
+    await running
+    desk.client = known
+    await desk.turn("2h")
+
+    assert ("done", "PROMO-77") == ((await the_request(desk))["state"], (await the_request(desk))["result"])
+    assert [] == await desk.books()
 
 
 async def _is_tried(desk: Desk) -> bool:

@@ -57,19 +57,19 @@ class Errand:
     task: JiraTask
     application_key: str
     promotion_id: UUID | None
-    issue_id: UUID | None
-    after_id: UUID | None
-    request_kind: JiraRequestKind | None
-    title: str | None
-    text: str
-    file_name: str | None
-    media_type: str | None
-    sha256: str | None
-    evidence_id: UUID | None
-    due_by: datetime | None
     created_at: datetime
     created_by: str
-    state: ErrandState
+    state: ErrandState = ErrandState.WAITING
+    issue_id: UUID | None = None
+    after_id: UUID | None = None
+    request_kind: JiraRequestKind | None = None
+    title: str | None = None
+    text: str = ""
+    file_name: str | None = None
+    media_type: str | None = None
+    sha256: str | None = None
+    evidence_id: UUID | None = None
+    due_by: datetime | None = None
     fields: Mapping[str, object] = field(default_factory=dict)
     must_look: bool = False
     tries: int = 0

@@ -3,7 +3,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from jira_desk.domain.errand import Errand, ErrandKind, ErrandState, marked, unique_name
+from jira_desk.domain.errand import Errand, ErrandKind, marked, unique_name
 from jira_desk.domain.issue import Issue
 from jira_desk.domain.requests import ISSUE_TYPES, Request, ThousandOks, words_of
 from okgames.events import JiraAttachmentDue, derive_id
@@ -34,19 +34,12 @@ def request_errand(
         task=JiraTask.PROMO,
         application_key=request.application_key,
         promotion_id=request.promotion_id if isinstance(request, ThousandOks) else None,
-        issue_id=None,
-        after_id=None,
         request_kind=request.kind,
         title=title or words.title,
         text=marked(words.text, errand_id),
-        file_name=None,
-        media_type=None,
-        sha256=None,
-        evidence_id=None,
         due_by=due_by,
         created_at=now,
         created_by=request.by,
-        state=ErrandState.WAITING,
         fields={
             **fields,
             "issue_type": issue_type,
@@ -64,11 +57,7 @@ def attachment_errand(event: JiraAttachmentDue, request_id: UUID | None, now: da
         task=JiraTask.PROMO,
         application_key=event.application_key,
         promotion_id=event.promotion_id,
-        issue_id=None,
         after_id=request_id,
-        request_kind=None,
-        title=None,
-        text="",
         file_name=unique_name(event.file_name, errand_id),
         media_type=event.media_type,
         sha256=event.sha256,
@@ -76,7 +65,6 @@ def attachment_errand(event: JiraAttachmentDue, request_id: UUID | None, now: da
         due_by=event.due_by,
         created_at=now,
         created_by="okgames",
-        state=ErrandState.WAITING,
     )
 
 
@@ -102,17 +90,11 @@ def file_errand(
         promotion_id=about.promotion_id,
         issue_id=None if issue is None else issue.id,
         after_id=None if request is None else request.id,
-        request_kind=None,
-        title=None,
-        text="",
         file_name=unique_name(file_name, errand_id),
         media_type=media_type,
         sha256=sha256,
-        evidence_id=None,
-        due_by=None,
         created_at=now,
         created_by=by,
-        state=ErrandState.WAITING,
     )
 
 
@@ -125,16 +107,7 @@ def comment_errand(cause: UUID, issue: Issue, text: str, by: str, now: datetime)
         application_key=issue.application_key,
         promotion_id=issue.promotion_id,
         issue_id=issue.id,
-        after_id=None,
-        request_kind=None,
-        title=None,
         text=text,
-        file_name=None,
-        media_type=None,
-        sha256=None,
-        evidence_id=None,
-        due_by=None,
         created_at=now,
         created_by=by,
-        state=ErrandState.WAITING,
     )

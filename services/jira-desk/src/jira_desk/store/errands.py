@@ -17,15 +17,15 @@ async def add_errands(tx: Tx, errands: Sequence[Errand]) -> None:
     await tx.execute(
         """
         insert into errands (
-            id, kind, task, application_key, promotion_id, issue_id, after_id, request_kind, title, text, file_name,
-            media_type, sha256, evidence_id, due_by, created_at, created_by, state, fields, must_look, tries, tried_at,
-            next_at, problem, result, done_at
+            id, kind, task, application_key, promotion_id, created_at, created_by, state, issue_id, after_id,
+            request_kind, title, text, file_name, media_type, sha256, evidence_id, due_by, fields, must_look, tries,
+            tried_at, next_at, problem, result, done_at
         )
         select * from unnest(
-            $1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::text[],
-            $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::timestamptz[], $16::timestamptz[],
-            $17::text[], $18::text[], $19::jsonb[], $20::bool[], $21::int[], $22::timestamptz[], $23::timestamptz[],
-            $24::text[], $25::text[], $26::timestamptz[]
+            $1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[], $7::text[], $8::text[],
+            $9::uuid[], $10::uuid[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+            $17::uuid[], $18::timestamptz[], $19::jsonb[], $20::bool[], $21::int[], $22::timestamptz[],
+            $23::timestamptz[], $24::text[], $25::text[], $26::timestamptz[]
         )
         on conflict do nothing
         """,
