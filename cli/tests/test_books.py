@@ -150,6 +150,7 @@ def ok_books(*, status: str = "completed", was_accepted: bool = True) -> OkBooks
             "winners": [],
             "posts": [],
             "notifications": [],
+            "jira_issues": [],
         }
     )
 

@@ -167,7 +167,9 @@ async def nothing_comes_again(subject: Subject, uids: Sequence[str]) -> None:
     came: Seen = defaultdict(list)
     async with subject.log.read("group", Topic.PAYMENTS) as batches, asyncio.timeout(20):
         while not all(3 in came[uid] for uid in uids):
-            note(await anext(batches), came)
+            batch = await anext(batches)
+            note(batch, came)
+            await batch.done()
     assert {uid: [3] for uid in uids} == {uid: came[uid] for uid in uids}
 
 

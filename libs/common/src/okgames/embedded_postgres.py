@@ -2,6 +2,7 @@ import fcntl
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -20,6 +21,9 @@ _START_SECONDS: Final = 180.0
 _STOP_SECONDS: Final = 70.0
 _LOOK_SECONDS: Final = 0.5
 _RETRY_SECONDS: Final = 5.0
+_ANSWER_SECONDS: Final = 1.0
+_SSL_REQUEST: Final = struct.pack("!ii", 8, 80877103)
+"""What a client may say first; a server that is well answers with one letter."""
 
 logger = structlog.get_logger()
 
@@ -144,13 +148,16 @@ class _User:
         running = Running.read(self._layout.supervisor_lock)
         if running is None or not running.is_ready:
             return None
-        # A new supervisor needs a moment to take back what its killed predecessor told.
+        # A new supervisor needs a moment to take back what its killed predecessor told, and a Postgres that is being
+        # killed still takes connections, but answers none.
         with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_ANSWER_SECONDS)
             try:
                 probe.connect(str(self._layout.socket.readlink() / ".s.PGSQL.5432"))
+                probe.sendall(_SSL_REQUEST)
+                return running if probe.recv(1) else None
             except OSError:
                 return None
-        return running
 
     def _keep_running(self) -> None:
         while not self._leaving.wait(_LOOK_SECONDS):
