@@ -1,4 +1,5 @@
 import base64
+from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Final, Literal, Self, TypeAlias
@@ -77,8 +78,8 @@ class ThousandOks(_Request):
 class _Period(_Request):
     begins: date
 
-    def last_day(self) -> date:
-        raise NotImplementedError
+    @abstractmethod
+    def last_day(self) -> date: ...
 
     def texts(self, game: str, language: Language) -> dict[str, object]:
         return {
