@@ -10,7 +10,7 @@ import orjson
 from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
 from pydantic import TypeAdapter, ValidationError
 
-from okgames.http import HttpHandler, Problem, json_response
+from okgames.http import HttpHandler, Problem, json_response, wrong_input
 from okgames.jira_account import Jira as Account
 from simulator.chance import Chance
 from simulator.domain.faults import Fault, Mischief
@@ -302,7 +302,7 @@ class Jira:
             order = _ORDER.validate_json(await request.read())
             issue = order.carry_out(self.books, await self._now())
         except ValidationError as error:
-            raise Problem(400, "Wrong body", str(error.errors(include_input=False, include_url=False))) from error
+            raise wrong_input("Wrong body", error) from error
         except NoSuchIssue as error:
             raise Problem(404, "Unknown issue", str(error)) from error
         except WrongIssue as error:
