@@ -22,7 +22,7 @@ from okgames.settings import Settings
 from okgames.testing import wait_until
 from subscription_ledger.service import service
 
-_BATCH: Final = 500
+_BATCH: Final = 1000
 _EVENTS: Final = 20_000
 
 

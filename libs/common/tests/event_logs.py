@@ -37,7 +37,7 @@ class IdCursorLog:
         self._database = database
 
     @asynccontextmanager
-    async def read(self, group: str, topic: str, *, max_records: int = 500) -> AsyncIterator[AsyncIterator[Batch]]:
+    async def read(self, group: str, topic: str, *, max_records: int = 1000) -> AsyncIterator[AsyncIterator[Batch]]:
         yield self._batches(topic, max_records)
 
     async def _batches(self, topic: str, max_records: int) -> AsyncIterator[Batch]:
@@ -67,7 +67,7 @@ class TransactionIdLog:
         self._database = database
 
     @asynccontextmanager
-    async def read(self, group: str, topic: str, *, max_records: int = 500) -> AsyncIterator[AsyncIterator[Batch]]:
+    async def read(self, group: str, topic: str, *, max_records: int = 1000) -> AsyncIterator[AsyncIterator[Batch]]:
         yield self._batches(topic, max_records)
 
     async def _batches(self, topic: str, max_records: int) -> AsyncIterator[Batch]:

@@ -209,7 +209,7 @@ async def test_a_forwarder_that_dies_between_acknowledgement_and_mark_sends_the_
 
     class DyingLog(PostgresLog):
         @asynccontextmanager
-        async def read(self, group: str, topic: str, *, max_records: int = 500) -> AsyncIterator[AsyncIterator[Batch]]:
+        async def read(self, group: str, topic: str, *, max_records: int = 1000) -> AsyncIterator[AsyncIterator[Batch]]:
             async with super().read(group, topic, max_records=max_records) as batches:
                 yield (replace(batch, done=self.die) async for batch in batches)
 

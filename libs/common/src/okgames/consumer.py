@@ -16,9 +16,9 @@ from okgames.telemetry import EVENTS_HANDLED, EVENTS_PARKED, EVENTS_PASSED_OVER,
 _TRIES: Final = 3
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
-_ABREAST: Final = 2
-"""Transactions of a batch at a time: while the database works for one, the handler thinks about the other."""
-_WORTH_SPLITTING: Final = 64
+_PARTS: Final = 4
+"""Transactions of a batch at a time, at most: while the database works for one, the handler thinks about another."""
+_WORTH_A_PART: Final = 200
 
 logger = structlog.get_logger()
 
@@ -96,16 +96,17 @@ class Consumer:
         return [record for record in records if record.type in self._types]
 
     async def _handle(self, records: Sequence[Record]) -> None:
-        if len(records) < _WORTH_SPLITTING:
+        count = min(1 + len(records) // _WORTH_A_PART, _PARTS)
+        if count == 1:
             await self._handle_part(records)
             return
-        parts: list[list[Record]] = [[] for _ in range(_ABREAST)]
+        parts: list[list[Record]] = [[] for _ in range(count)]
         for record in records:
             # By partition, because appending locks those of the keys.
-            parts[partition_of(record.key) % _ABREAST].append(record)
+            parts[partition_of(record.key) % count].append(record)
         try:
             async with asyncio.TaskGroup() as group:
-                for part in parts:
+                for part in filter(None, parts):
                     group.create_task(self._handle_part(part))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from errors

@@ -56,7 +56,7 @@ class KafkaLog:
         """Consumers that take their time to stop; the event loop itself would forget them."""
 
     @asynccontextmanager
-    async def read(self, group: str, topic: str, *, max_records: int = 500) -> AsyncIterator[AsyncIterator[Batch]]:
+    async def read(self, group: str, topic: str, *, max_records: int = 1000) -> AsyncIterator[AsyncIterator[Batch]]:
         try:
             connection = await self._database.connect()
         except Exception as error:

@@ -56,7 +56,7 @@ class EventLog(Protocol):
     """
 
     def read(
-        self, group: str, topic: str, *, max_records: int = 500
+        self, group: str, topic: str, *, max_records: int = 1000
     ) -> AbstractAsyncContextManager[AsyncIterator[Batch]]:
         """
         Join a group as one more member and read its batches of a topic, waiting for new ones without end.

@@ -31,7 +31,7 @@ class PostgresLog:
         self._doorbell = _Doorbell(database)
 
     @asynccontextmanager
-    async def read(self, group: str, topic: str, *, max_records: int = 500) -> AsyncIterator[AsyncIterator[Batch]]:
+    async def read(self, group: str, topic: str, *, max_records: int = 1000) -> AsyncIterator[AsyncIterator[Batch]]:
         try:
             # A cursor that a crash of Postgres takes back costs nothing: the inbox knows what comes again.
             connection = await self._database.connect(synchronous_commit="off")

@@ -97,13 +97,21 @@ async def serve(
                 http_server(management(databases, partial(log.lags, databases[0])), settings.management_http),
             ):
                 logger.info("started", services=[service.name for service in services], http=str(settings.http))
-                # What a start makes stays for good, and what a batch makes is freed without the collector, which would
-                # otherwise look at all of it again every few hundred objects.
-                gc.freeze()
-                gc.set_threshold(10_000, 10, 10)
+                relieve_collector()
                 yield
             for task in tasks:
                 task.cancel()
+
+
+def relieve_collector() -> None:
+    """
+    Keep the garbage collector from what exists by now, and call it seldom.
+
+    What a start makes stays for good, and what a batch makes is freed without the collector, which would otherwise look
+    at all of it again every few hundred objects.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 @asynccontextmanager

@@ -47,7 +47,16 @@ class Entry(NamedTuple):
 
 
 def entry_of(event: Payment, learned_at: datetime) -> Entry:
-    charge = event if isinstance(event, PaymentReceived | SubscriptionPaid) else None
+    ends_at: datetime | None = None
+    amount_oks: int | None = None
+    transaction_id: str | None = None
+    match event:
+        case PaymentReceived():
+            amount_oks, transaction_id = event.amount_oks, event.transaction_id
+        case SubscriptionPaid():
+            ends_at, amount_oks, transaction_id = event.ends_at, event.amount_oks, event.transaction_id
+        case TrialStarted() | SubscriptionCancelled():
+            ends_at = event.ends_at
     return Entry(
         id=event.id,
         application_key=event.application_key,
@@ -57,7 +66,7 @@ def entry_of(event: Payment, learned_at: datetime) -> Entry:
         # Comparing times of two time zones, even of two kinds of UTC, costs ten times as much as of one.
         occurred_at=event.occurred_at.astimezone(UTC),
         learned_at=learned_at,
-        ends_at=None if isinstance(event, PaymentReceived) else event.ends_at.astimezone(UTC),
-        amount_oks=None if charge is None else charge.amount_oks,
-        transaction_id=None if charge is None else charge.transaction_id,
+        ends_at=None if ends_at is None else ends_at.astimezone(UTC),
+        amount_oks=amount_oks,
+        transaction_id=transaction_id,
     )
