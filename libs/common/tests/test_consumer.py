@@ -86,20 +86,20 @@ async def test_a_poisoned_event_is_parked_and_its_neighbours_go_on(database: Dat
     assert [(derive_id("1", 2), "KEY:1", "ValueError: never")] == [tuple(letter) for letter in letters]
 
 
-async def test_a_large_batch_is_two_transactions_at_a_time_each_keeping_the_order_of_its_keys(
+async def test_a_large_batch_is_four_transactions_at_a_time_each_keeping_the_order_of_its_keys(
     database: Database,
 ) -> None:
-    both_under_way = asyncio.Barrier(2)
+    all_under_way = asyncio.Barrier(4)
 
     async def handler(tx: Tx, events: Sequence[Event]) -> None:
-        await both_under_way.wait()
+        await all_under_way.wait()
         await keep(tx, events)
 
-    await write(database, *(payment(str(uid), number) for number in range(10) for uid in range(20)))
+    await write(database, *(payment(str(uid), number) for number in range(10) for uid in range(60)))
     async with consuming(database, handler):
-        await wait_until(lambda: _length_is(rows_of(database, "seen"), 200))
+        await wait_until(lambda: _length_is(rows_of(database, "seen"), 600))
     seen = await rows_of(database, "seen")()
-    for uid in range(20):
+    for uid in range(60):
         assert [str(number) for number in range(10)] == [number for seen_uid, number in seen if seen_uid == str(uid)]
 
 

@@ -1,4 +1,4 @@
-import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,15 +72,14 @@ class Callbacks:
         return _response(request, app.answers if app else "xml", error)
 
     async def _decide(self, request: web.Request, raw: str, query: Query, app: App | None) -> ErrorCode | None:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _OK_WAITS_SECONDS
+        deadline = time.monotonic() + _OK_WAITS_SECONDS
         caller = self._caller(request)
         verdict = self._judge(query, app, caller)
         received = to_journal(verdict, raw, caller.text)
         outcome = await self._journal.record(received) if received else Outcome.REFUSED
         _ANSWERED[outcome].inc()
         if received and outcome in (Outcome.NEW, Outcome.REPEATED):
-            if request.transport is None or loop.time() > deadline:
+            if request.transport is None or time.monotonic() > deadline:
                 self._journal.note_ack_uncertain(received.identity.id)
             return None
         reason = refusal(verdict, outcome)

@@ -54,7 +54,7 @@ class Journal:
         self._database = database
         self._clock = clock
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
-        self._is_running = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_available = True
         self._has_work = asyncio.Event()
         self._waiting: deque[_Waiting] = deque()
@@ -64,9 +64,9 @@ class Journal:
 
     async def record(self, received: Received) -> Outcome:
         """Write an accepted callback, or look up a refused one, and tell what became of it."""
-        if not self._is_running or len(self._waiting) >= _LONGEST_QUEUE:
+        loop = self._loop
+        if loop is None or len(self._waiting) >= _LONGEST_QUEUE:
             return Outcome.UNAVAILABLE
-        loop = asyncio.get_running_loop()
         waiting = _Waiting(received, loop.create_future(), loop.time() + _PATIENCE_SECONDS)
         self._waiting.append(waiting)
         self._has_work.set()
@@ -91,13 +91,13 @@ class Journal:
 
     async def run(self) -> None:
         """Write until cancelled."""
-        self._is_running = True
+        self._loop = asyncio.get_running_loop()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write_batches())
                 group.create_task(self._lose_patience())
         finally:
-            self._is_running = False
+            self._loop = None
             for waiting in (*self._writing, *self._waiting):
                 self._tell(waiting, Outcome.UNAVAILABLE)
             self._waiting.clear()
@@ -105,11 +105,14 @@ class Journal:
                 self._connection.terminate()
 
     async def _write_batches(self) -> None:
+        size = 0
         while True:
             await self._has_work.wait()
             self._has_work.clear()
             while self._waiting:
-                size = min(_BATCH, len(self._waiting))
+                # Half of those under way: while the database writes them, this process reads and answers the others.
+                # Were all in one batch, each would stand still while the other works.
+                size = min(len(self._waiting), (len(self._waiting) + size + 1) // 2, _BATCH)
                 self._writing = [self._waiting.popleft() for _ in range(size)]
                 await self._write(self._writing)
                 self._writing = ()
