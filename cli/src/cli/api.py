@@ -116,6 +116,17 @@ def _problem(content: bytes) -> str:
     return " ".join(said.split())
 
 
+def rows_of(row: Row, field: str) -> list[Row]:
+    """Return the objects in a field."""
+    return [each for each in list_of(row, field) if isinstance(each, dict)]
+
+
+def list_of(row: Row, field: str) -> list[object]:
+    """Return a field that is a list; an empty one where it is none."""
+    found = row.get(field)
+    return found if isinstance(found, list) else []
+
+
 def api(url: str | None) -> Api:
     """Return the API at `url` or at OKGAMES_HTTP, with the token of the environment; raise WrongInput without one."""
     token = _variable("OKGAMES_TOKEN") or _variable("OKGAMES_ADMIN_TOKEN")

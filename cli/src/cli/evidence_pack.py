@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from cli.api import Api, Row
+from cli.api import Api, Row, rows_of
 from cli.tables import moscow_text
 
 _PAGE: Final = """\
@@ -52,7 +52,7 @@ def _files(api: Api, promotion: Row) -> Iterator[tuple[str, bytes]]:
     match promotion.get("draw"):
         case {"answer": {"body": str(body)}}:
             yield "answers/payment.appCashback.txt", body.encode()
-    for number, each in enumerate(_rows(promotion, "evidence"), 1):
+    for number, each in enumerate(rows_of(promotion, "evidence"), 1):
         name = f"{number:02}-{each['step']}"
         match each:
             case {"picture": {"path": str(path), "file_name": str(file_name)}}:
@@ -69,14 +69,16 @@ def _page(promotion: Row) -> str:
     return _PAGE.format(
         title=html.escape(f"1,000 OKs: {promotion['name']}"),
         state=html.escape(f"State: {promotion['state']}. {promotion['reason'] or ''}"),
-        rules=_table([each["text"], _KEPT[_flag(each["kept"])], each["reason"]] for each in _rows(promotion, "rules")),
+        rules=_table(
+            [each["text"], _KEPT[_flag(each["kept"])], each["reason"]] for each in rows_of(promotion, "rules")
+        ),
         steps=_table(
             [each["step"], each["state"], _moment(each["due_at"]), _moment(each["done_at"])]
-            for each in _rows(promotion, "steps")
+            for each in rows_of(promotion, "steps")
         ),
         evidence=_table(
             [each["step"], each["by"], _moment(each["happened_at"]), _moment(each["recorded_at"]), each["text"]]
-            for each in _rows(promotion, "evidence")
+            for each in rows_of(promotion, "evidence")
         ),
         winners=_table(
             [
@@ -87,7 +89,7 @@ def _page(promotion: Row) -> str:
                 each["profile_url"],
                 _KEPT[_flag(each["is_payer"])],
             ]
-            for each in _rows(promotion, "winners")
+            for each in rows_of(promotion, "winners")
         ),
     )
 
@@ -102,8 +104,3 @@ def _moment(value: object) -> str:
 
 def _flag(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
-
-
-def _rows(promotion: Row, field: str) -> list[Row]:
-    found = promotion.get(field)
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []

@@ -7,7 +7,7 @@ from typing import Annotated, Final, TypeAlias
 
 import typer
 
-from cli.api import Row, UrlOption, api
+from cli.api import Row, UrlOption, api, list_of, rows_of
 from cli.failures import Failed, WrongInput
 from cli.tables import JsonOption, LimitOption, print_row, print_rows
 
@@ -89,9 +89,9 @@ def plan(
     if check:
         verdict = api(url).get("/v1/promotions/verdict", application_key=application_key, day=day)
         print_row(verdict, as_json=as_json)
-        print_rows(_rows(verdict, "broken"), {"RULE": "rule", "WHY": "reason"}, as_json=as_json)
+        print_rows(rows_of(verdict, "broken"), {"RULE": "rule", "WHY": "reason"}, as_json=as_json)
         if not verdict["is_possible"]:
-            raise Failed(f"possible days: {', '.join(map(str, _list(verdict, 'alternatives')))}")
+            raise Failed(f"possible days: {', '.join(map(str, list_of(verdict, 'alternatives')))}")
         return
     body = {"application_key": application_key, "day": day, "by": by or getpass.getuser()}
     print_row(api(url).post("/v1/promotions", body), as_json=as_json)
@@ -124,10 +124,10 @@ def show(promotion_id: IdArgument, url: UrlOption = None, *, as_json: JsonOption
         ("winners", _WINNER_COLUMNS),
         ("rules", _RULE_COLUMNS),
     ):
-        if rows := _rows(promotion, field):
+        if rows := rows_of(promotion, field):
             print()
             print_rows(rows, columns, as_json=False)
-    for warning in [*_list(promotion, "warnings"), *_list(promotion, "look_at")]:
+    for warning in [*list_of(promotion, "warnings"), *list_of(promotion, "look_at")]:
         print(f"\n{warning}")
 
 
@@ -239,7 +239,7 @@ def calendar(
         {**step, "id": promotion["id"], "game": promotion["game"]}
         for promotion in found
         if promotion["state"] not in {"declined", "cancelled"}
-        for step in _rows(promotion, "steps")
+        for step in rows_of(promotion, "steps")
         if step["state"] == "open"
     ]
     columns = {"UNTIL": "due_at", "STEP": "step", "GAME": "game", "ID": "id"}
@@ -281,12 +281,3 @@ def _time(text: str | None) -> str | None:
     if time is None or time.tzinfo is None:
         raise WrongInput(f"--at: {text} is no time with an offset, such as 2026-03-02T10:00:00+03:00")
     return time.isoformat()
-
-
-def _rows(row: Row, field: str) -> list[Row]:
-    return [each for each in _list(row, field) if isinstance(each, dict)]
-
-
-def _list(row: Row, field: str) -> list[object]:
-    found = row.get(field)
-    return found if isinstance(found, list) else []

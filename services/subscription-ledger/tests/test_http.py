@@ -72,7 +72,7 @@ async def test_an_entitlement_has_these_fields(ledger: Ledger, get: Get) -> None
                 "entitled": True,
                 "until": rfc3339(3 * DAY),
                 "since": rfc3339(0 * DAY),
-                "reason": "On trial until 2026-03-04 12:00:00 UTC.",
+                "reason": "On trial until 2026-03-04 15:00:00 MSK.",
             }
         ],
     } == await get(f"{PLAYER}/entitlements")
@@ -192,17 +192,17 @@ async def test_explain_names_the_callbacks_that_decide(ledger: Ledger, get: Get)
     answer = await get(f"{PLAYER}/explain", product="apples")
     [found] = answer["explanations"]
     assert [
-        "Access is on. Paid until 2026-03-25 12:00:00 UTC.",
+        "Access is on. Paid until 2026-03-25 15:00:00 MSK.",
         (
-            "A trial began on 2026-03-01 12:00:00 UTC, until 2026-03-04 12:00:00 UTC; "
-            "this was learned on 2026-03-19 12:00:00 UTC."
+            "A trial began on 2026-03-01 15:00:00 MSK, until 2026-03-04 15:00:00 MSK; "
+            "this was learned on 2026-03-19 15:00:00 MSK."
         ),
         (
-            "A payment of 50 OKs on 2026-03-18 12:00:00 UTC, transaction t4, paid until 2026-03-25 12:00:00 UTC; "
-            "this was learned on 2026-03-19 12:00:00 UTC."
+            "A payment of 50 OKs on 2026-03-18 15:00:00 MSK, transaction t4, paid until 2026-03-25 15:00:00 MSK; "
+            "this was learned on 2026-03-19 15:00:00 MSK."
         ),
         "2 more callbacks of the same run decide nothing now.",
-        "Unless a payment comes, access ends on 2026-03-25 14:00:00 UTC.",
+        "Unless a payment comes, access ends on 2026-03-25 17:00:00 MSK.",
     ] == found["sentences"]
     assert ["trial", "payment"] == [entry["kind"] for entry in found["rests_on"]]
     assert found["entitlement"]["entitled"]
@@ -213,13 +213,13 @@ async def test_explain_names_the_callbacks_that_decide(ledger: Ledger, get: Get)
     ("product", "expected"),
     [
         ("map", ["Never bought, never subscribed to."]),
-        ("gold_100", ["Bought 2 times, the last time on 2026-03-01 13:00:00 UTC, transaction t2."]),
+        ("gold_100", ["Bought 2 times, the last time on 2026-03-01 16:00:00 MSK, transaction t2."]),
         (
             "apples",
             [
-                "Access is off. Cancelled on 2026-03-02 12:00:00 UTC; access has ended.",
-                "A payment of 50 OKs on 2026-03-01 12:00:00 UTC, transaction t1, paid until 2026-03-08 12:00:00 UTC.",
-                "The player cancelled on 2026-03-02 12:00:00 UTC.",
+                "Access is off. Cancelled on 2026-03-02 15:00:00 MSK; access has ended.",
+                "A payment of 50 OKs on 2026-03-01 15:00:00 MSK, transaction t1, paid until 2026-03-08 15:00:00 MSK.",
+                "The player cancelled on 2026-03-02 15:00:00 MSK.",
                 "Of this product a cancellation ends access at once.",
             ],
         ),
@@ -227,20 +227,20 @@ async def test_explain_names_the_callbacks_that_decide(ledger: Ledger, get: Get)
             "pears",
             [
                 (
-                    "Access is off. Cancelled on 2026-03-02 12:00:00 UTC; what was paid for ended on "
-                    "2026-03-08 12:00:00 UTC."
+                    "Access is off. Cancelled on 2026-03-02 15:00:00 MSK; what was paid for ended on "
+                    "2026-03-08 15:00:00 MSK."
                 ),
-                "A payment of 50 OKs on 2026-03-01 12:00:00 UTC, transaction t1, paid until 2026-03-08 12:00:00 UTC.",
-                "The player cancelled on 2026-03-02 12:00:00 UTC.",
+                "A payment of 50 OKs on 2026-03-01 15:00:00 MSK, transaction t1, paid until 2026-03-08 15:00:00 MSK.",
+                "The player cancelled on 2026-03-02 15:00:00 MSK.",
                 "Of this product a cancellation leaves the time that was paid for.",
             ],
         ),
         (
             "chest",
             [
-                "Access is off. Paid until 2026-03-08 12:00:00 UTC; no payment came after that.",
-                "A payment of 50 OKs on 2026-03-01 12:00:00 UTC, transaction t1, paid until 2026-03-08 12:00:00 UTC.",
-                "A payment was awaited until 2026-03-08 14:00:00 UTC; one that comes later gives access again.",
+                "Access is off. Paid until 2026-03-08 15:00:00 MSK; no payment came after that.",
+                "A payment of 50 OKs on 2026-03-01 15:00:00 MSK, transaction t1, paid until 2026-03-08 15:00:00 MSK.",
+                "A payment was awaited until 2026-03-08 17:00:00 MSK; one that comes later gives access again.",
             ],
         ),
     ],
@@ -314,6 +314,7 @@ async def test_a_cursor_whose_events_are_deleted_is_gone_and_a_new_start_is_poss
         ("/v1/apps/CBNOBODY/users/1/timeline", {}, 404),
         ("/v1/apps/CBNOBODY/users/1/explain", {}, 404),
         ("/v1/apps/CBNOBODY/changes", {}, 404),
+        (f"{PLAYER}/explain", {"product": "cherries"}, 404),
         (f"{PLAYER}/entitlements", {"at": "yesterday"}, 400),
         (f"{PLAYER}/entitlements", {"at": "2026-03-01T00:00:00"}, 400),
         (f"{PLAYER}/entitlements", {"wait_version": "-1"}, 400),

@@ -121,24 +121,24 @@ def test_a_life_gives_this_entitlement(
 @pytest.mark.parametrize(
     ("known", "at", "reason"),
     [
-        ([trial(1, 0 * DAY)], 1 * DAY, "On trial until 2026-03-04 12:00:00 UTC."),
+        ([trial(1, 0 * DAY)], 1 * DAY, "On trial until 2026-03-04 15:00:00 MSK."),
         (
             [payment(1, 0 * DAY)],
             7 * DAY,
-            "Paid until 2026-03-08 12:00:00 UTC; the next payment may come until 2026-03-08 14:00:00 UTC.",
+            "Paid until 2026-03-08 15:00:00 MSK; the next payment may come until 2026-03-08 17:00:00 MSK.",
         ),
-        ([payment(1, 0 * DAY)], 8 * DAY, "Paid until 2026-03-08 12:00:00 UTC; no payment came after that."),
+        ([payment(1, 0 * DAY)], 8 * DAY, "Paid until 2026-03-08 15:00:00 MSK; no payment came after that."),
         (
             [payment(1, 0 * DAY), cancellation(2, 1 * DAY)],
             1 * DAY,
-            "Cancelled on 2026-03-02 12:00:00 UTC; what was paid for runs until 2026-03-08 12:00:00 UTC.",
+            "Cancelled on 2026-03-02 15:00:00 MSK; what was paid for runs until 2026-03-08 15:00:00 MSK.",
         ),
         (
             [payment(1, 0 * DAY), cancellation(2, 1 * DAY)],
             7 * DAY,
-            "Cancelled on 2026-03-02 12:00:00 UTC; what was paid for ended on 2026-03-08 12:00:00 UTC.",
+            "Cancelled on 2026-03-02 15:00:00 MSK; what was paid for ended on 2026-03-08 15:00:00 MSK.",
         ),
-        ([cancellation(1, 1 * DAY)], 7 * DAY, "Cancelled on 2026-03-02 12:00:00 UTC; access has ended."),
+        ([cancellation(1, 1 * DAY)], 7 * DAY, "Cancelled on 2026-03-02 15:00:00 MSK; access has ended."),
     ],
 )
 def test_the_reason_is_a_plain_sentence(known: list[Fact], at: timedelta, reason: str) -> None:

@@ -115,7 +115,11 @@ class Api:
         async with self.database.connection() as connection:
             known = await entries.find_entries(connection, key)
         wanted = request.query.get("product")
-        products = sorted({entry.product for entry in known}) if wanted is None else [wanted]
+        had = sorted({entry.product for entry in known})
+        app = self.config.app(player.application_key)
+        if wanted is not None and wanted not in had and (app is None or app.product(wanted) is None):
+            raise Problem(404, "Unknown product", f"The catalogue has no product {wanted}, nor had the player.")
+        products = had if wanted is None else [wanted]
         now = await self.clock.now()
         return json_response(
             {

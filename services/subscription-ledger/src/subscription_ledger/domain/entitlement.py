@@ -1,6 +1,7 @@
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
+from zoneinfo import ZoneInfo
 
 from okgames.events import (
     Entitlement,
@@ -14,6 +15,7 @@ from okgames.events import (
 )
 from subscription_ledger.domain.subscription import Phase, Subscription
 
+_MOSCOW: Final = ZoneInfo("Europe/Moscow")
 _STATES: Final = {
     Phase.TRIAL: EntitlementState.TRIAL,
     Phase.ACTIVE: EntitlementState.ACTIVE,
@@ -89,8 +91,8 @@ def _reason(subscription: Subscription, at: datetime) -> str:
 
 
 def moment(time: datetime) -> str:
-    """Write a time for people."""
-    return f"{time.astimezone(UTC).replace(microsecond=0, tzinfo=None)} UTC"
+    """Write a time as people in Moscow read it."""
+    return f"{time.astimezone(_MOSCOW).replace(microsecond=0, tzinfo=None)} MSK"
 
 
 def change(before: Access | None, after: Access) -> Change | None:
