@@ -22,6 +22,7 @@ from okgames.service import Scope
                 "migrate",
                 "check-config",
                 "explain",
+                "timeline",
                 "reconcile",
                 "token",
                 "deliveries",

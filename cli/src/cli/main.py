@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from cli import dead_letters, deliveries, endpoints, jira, posts, products, promo, tokens, topics
-from cli.players import explain
+from cli.players import explain, timeline
 from cli.reconcile import reconcile
 
 # Commands import what they run when they run: all services with their libraries take a second, which neither
@@ -149,6 +149,7 @@ def check_config() -> None:
 
 
 app.command()(explain)
+app.command()(timeline)
 app.command()(reconcile)
 app.add_typer(tokens.app, name="token", no_args_is_help=True)
 app.add_typer(promo.app, name="promo", no_args_is_help=True)

@@ -4,9 +4,9 @@ from urllib.parse import quote
 
 import typer
 
-from cli.api import UrlOption, api, list_of, rows_of
+from cli.api import Row, UrlOption, api, list_of, rows_of
 from cli.applications import application_key
-from cli.tables import JsonOption, print_rows
+from cli.tables import JsonOption, moscow_text, print_rows
 
 UidArgument: TypeAlias = Annotated[str, typer.Argument(metavar="UID", help="The player's id on OK.")]
 AppOption: TypeAlias = Annotated[
@@ -66,6 +66,35 @@ def explain(
         if callbacks := rows_of(explanation, "rests_on"):
             print()
             print_rows(callbacks, _CALLBACK_COLUMNS, as_json=False)
+
+
+def timeline(uid: UidArgument, app: AppOption = None, url: UrlOption = None, *, as_json: JsonOption = False) -> None:
+    """
+    Show what happened to a player, oldest first, and when we learned it.
+
+    Callbacks of OK, changes of what the player may have, rewards, and webhooks to the game. The token must allow
+    entitlements:read.
+    """
+    items = list(api(url).each(f"{_player(app, uid)}/timeline", limit=_PAGE))
+    shown = items if as_json else [{**item, "more": _more(item)} for item in items]
+    print_rows(shown, _TIMELINE_COLUMNS, as_json=as_json)
+
+
+def _more(item: Row) -> str:
+    """Say what an item has beside the columns, but for ids that only machines want."""
+    match item:
+        case {"what": "callback", "kind": kind, "amount_oks": oks, "transaction_id": transaction, "ends_at": ends_at}:
+            said = [kind, oks and f"{oks} OKs", transaction, ends_at and f"until {moscow_text(str(ends_at))}"]
+        case {"what": "entitlement", "state": state, "entitled": entitled, "until": until, "cause": cause}:
+            said = [state, f"access {'on' if entitled else 'off'}", f"until {moscow_text(str(until))}", cause]
+        case {"what": "reward", "quantity": quantity, "item": thing, "reason": reason}:
+            said = [f"{quantity} {thing}", reason]
+        case {"what": "delivery", "webhook_type": kind, "delivered": delivered, "attempts": attempts, "status": status}:
+            outcome = "delivered" if delivered else "exhausted"
+            said = [kind, f"{outcome} at attempt {attempts}", status and f"status {status}", item["delivery_id"]]
+        case _:
+            said = []
+    return ", ".join(str(each) for each in said if each)
 
 
 def _player(app: str | None, uid: str) -> str:
