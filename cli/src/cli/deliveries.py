@@ -1,13 +1,12 @@
 from collections.abc import Mapping
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, TypeAlias
 
 import typer
 
 from cli.api import Row, UrlOption, api
-from cli.failures import WrongInput
 from cli.tables import JsonOption, LimitOption, print_row, print_rows
+from cli.times import time_of
 
 app: Final = typer.Typer(help="Webhooks to the game's servers: what was sent, what came back, and sending again.")
 
@@ -105,24 +104,14 @@ def resend_range(
     """
     chosen = {
         "application_key": application_key,
-        "from": _time("--from", since),
-        "to": _time("--to", before),
+        "from": time_of("--from", since).isoformat(),
+        "to": time_of("--to", before).isoformat(),
         "uid": uid,
         "endpoint_id": endpoint,
         "state": state,
     }
     resent = api(url).post("/v1/deliveries/resend", chosen)["resent"]
     print(f"{resent} deliveries are sent again")
-
-
-def _time(option: str, text: str) -> str:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        raise WrongInput(f"{option}: {text} is no time with an offset, such as 2026-03-02T10:00:00+03:00")
-    return time.isoformat()
 
 
 def _attempts(delivery: Row) -> list[Row]:

@@ -7,6 +7,7 @@ import typer
 from cli import dead_letters, deliveries, endpoints, jira, posts, products, promo, tokens, topics
 from cli.players import explain, timeline
 from cli.reconcile import reconcile
+from cli.replay import replay
 
 # Commands import what they run when they run: all services with their libraries take a second, which neither
 # --help nor a typing error should wait for.
@@ -151,6 +152,7 @@ def check_config() -> None:
 app.command()(explain)
 app.command()(timeline)
 app.command()(reconcile)
+app.command()(replay)
 app.add_typer(tokens.app, name="token", no_args_is_help=True)
 app.add_typer(promo.app, name="promo", no_args_is_help=True)
 app.add_typer(products.app, name="products", no_args_is_help=True)

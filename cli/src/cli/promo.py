@@ -1,6 +1,5 @@
 import getpass
 from collections.abc import Mapping
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
@@ -10,6 +9,7 @@ import typer
 from cli.api import Row, UrlOption, api, list_of, rows_of
 from cli.failures import Failed, WrongInput
 from cli.tables import JsonOption, LimitOption, print_row, print_rows
+from cli.times import time_of
 
 app: Final = typer.Typer(help="The 1,000 OKs promotion: plan it, keep its deadlines, draw the winner once.")
 
@@ -186,7 +186,12 @@ def evidence(
     if file is None:
         _act(url, promotion_id, "evidence", by, at, step=step, link=link, note=note, amount_oks=oks)
         return
-    query = {"step": str(step), "file_name": file.name, "by": by or getpass.getuser(), "at": _time(at)}
+    query = {
+        "step": str(step),
+        "file_name": file.name,
+        "by": by or getpass.getuser(),
+        "at": _time(at),
+    }
     media_type = "image/jpeg" if file.suffix.lower() in {".jpg", ".jpeg"} else "image/png"
     answer = api(url).upload(f"/v1/promotions/{promotion_id}/evidence", file.read_bytes(), media_type, query)
     _print_state(answer)
@@ -271,13 +276,5 @@ def _print_state(promotion: Row) -> None:
     print(f"{promotion['name']} is {promotion['state']}")
 
 
-def _time(text: str | None) -> str | None:
-    if text is None:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        raise WrongInput(f"--at: {text} is no time with an offset, such as 2026-03-02T10:00:00+03:00")
-    return time.isoformat()
+def _time(at: str | None) -> str | None:
+    return None if at is None else time_of("--at", at).isoformat()

@@ -5,13 +5,13 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from asyncpg.transaction import Transaction
 
 from okgames.database import Database, Tx
 from okgames.events import Event, PaymentReceived, derive_id
-from okgames.log import Batch, EventLog, Record
+from okgames.log import Batch, EventLog, GroupIsRead, Record
 from okgames.testing import wait_until
 
 TIME = datetime(2026, 3, 2, 7, 15, 30, tzinfo=UTC)
@@ -269,6 +269,40 @@ async def a_group_is_not_complete_while_another_member_is_behind(subject: Subjec
     assert [] == too_soon
 
 
+async def a_rewound_group_reads_again_what_came_since_and_leaves_nothing_out(subject: Subject) -> None:
+    players = [str(player) for player in range(20)]
+    began = await _database_time(subject)
+    await write(subject, *(payment(uid, 1) for uid in players))
+    async with subject.log.read("group", PaymentReceived.topic) as batches:
+        await take(subject, batches, len(players))
+    await write(subject, *(payment(uid, 2) for uid in players))
+    await subject.log.rewind("group", PaymentReceived.topic, began)
+    async with subject.log.read("group", PaymentReceived.topic) as batches:
+        records = await take(subject, batches, 2 * len(players))
+        for uid in players:
+            assert [1, 2] == numbers(records, uid)
+    await write(subject, payment("1", 3))
+    await subject.log.rewind("group", PaymentReceived.topic, await _database_time(subject) + timedelta(hours=1))
+    async with subject.log.read("group", PaymentReceived.topic) as batches:
+        assert [3] == numbers(await take(subject, batches, 1))
+
+
+async def a_group_is_not_rewound_while_it_is_read(subject: Subject) -> None:
+    began = await _database_time(subject)
+    await write(subject, payment("1", 1))
+    async with subject.log.read("group", PaymentReceived.topic) as batches:
+        await take(subject, batches, 1)
+        refused = False
+        try:
+            await subject.log.rewind("group", PaymentReceived.topic, began)
+        except GroupIsRead:
+            refused = True
+        await subject.log.rewind("another group", PaymentReceived.topic, began)
+        await write(subject, payment("1", 2))
+        assert [2] == numbers(await take(subject, batches, 1))
+    assert refused
+
+
 PROMISES = (
     committed_events_come_and_rolled_back_ones_do_not,
     an_event_that_commits_late_is_not_lost,
@@ -282,7 +316,15 @@ PROMISES = (
     a_cancelled_reader_returns_soon_and_loses_nothing,
     a_group_learns_that_it_is_complete_while_others_write_without_a_pause,
     a_group_is_not_complete_while_another_member_is_behind,
+    a_rewound_group_reads_again_what_came_since_and_leaves_nothing_out,
+    a_group_is_not_rewound_while_it_is_read,
 )
+
+
+async def _database_time(subject: Subject) -> datetime:
+    async with subject.database.connection() as connection:
+        time: datetime = await connection.fetchval("select clock_timestamp()")
+    return time
 
 
 @dataclass

@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -15,7 +15,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from okgames.database import Database, is_unavailable
 from okgames.forwarder import GROUP as FORWARDER
 from okgames.kafka import KafkaAddress
-from okgames.log import Batch, LogUnavailable, Record
+from okgames.log import Batch, GroupIsRead, LogUnavailable, Record
 from okgames.outbox import positions
 from okgames.telemetry import EVENTS_PASSED_OVER
 
@@ -31,6 +31,8 @@ _SESSION: Final = 10.0
 _HEARTBEAT: Final = 1.0
 """Also how soon a member notices that another one wants to join."""
 _REBALANCE: Final = 15.0
+_CLOCKS_DIFFER: Final = timedelta(minutes=1)
+"""How far a broker's clock may be from the others. What is read again for nothing, the inbox knows."""
 _WARNING: Final = 10.0
 """Seconds between two warnings of the same kind."""
 _READ: Final = 60.0
@@ -108,6 +110,25 @@ class KafkaLog:
         for reader in list(self._readers):
             found[reader.group, reader.topic] = await _within(_LAG, reader.lag())
         return found
+
+    async def rewind(self, group: str, topic: str, since: datetime) -> None:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._address.servers,
+            group_id=self._address.group(group, topic),
+            client_id=f"okgames {group}",
+            enable_auto_commit=False,
+            request_timeout_ms=int(_REQUEST * 1000),
+        )
+        # One who reads partitions of its own choice is no member; any will do to learn how many there are.
+        consumer.assign([TopicPartition(self._address.topic(topic), 0)])
+        try:
+            await _within(_START, consumer.start())
+            await _within(_START, _rewind(consumer, self._address.topic(topic), since - _CLOCKS_DIFFER))
+        except CommitFailedError as error:
+            # So the brokers answer an outsider while the group has members.
+            raise GroupIsRead from error
+        finally:
+            await consumer.stop()
 
     async def prune(self, _database: Database, _keep: timedelta) -> bool:
         """Leave everything as it is: Kafka forgets by itself, and the table is the forwarder's to prune."""
@@ -276,6 +297,18 @@ class _Reader:
         ends = await self._ends()
         committed = await asyncio.gather(*(self.consumer.committed(each) for each in ends))
         return sum(max(0, end - (offset or 0)) for end, offset in zip(ends.values(), committed, strict=True))
+
+
+async def _rewind(consumer: AIOKafkaConsumer, kafka_topic: str, since: datetime) -> None:
+    partitions = [TopicPartition(kafka_topic, number) for number in consumer.partitions_for_topic(kafka_topic) or ()]
+    consumer.assign(partitions)
+    committed = dict(zip(partitions, await asyncio.gather(*map(consumer.committed, partitions)), strict=True))
+    found = await consumer.offsets_for_times(dict.fromkeys(partitions, int(since.timestamp() * 1000)))
+    firsts = {each: place.offset for each, place in found.items() if place is not None}
+    # A group that never committed begins with the oldest event anyway.
+    places = {each: min(offset, firsts.get(each, offset)) for each, offset in committed.items() if offset is not None}
+    if places:
+        await consumer.commit(places)
 
 
 async def _within(seconds: float, awaitable: Any) -> Any:

@@ -1,7 +1,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -10,6 +10,10 @@ from okgames.database import Database
 
 class LogUnavailable(Exception):
     """The log cannot be read just now; open the reader again later."""
+
+
+class GroupIsRead(Exception):
+    """Somebody reads as this group, and would not notice that it was rewound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class EventLog(Protocol):
     6. Cancelling a reader returns within a bounded time and loses nothing.
     7. Batches say, time and again, until when the group is complete (`complete_until`), also while others write
        without a pause, and batches without records come for it where there is nothing to read.
+    8. A group that nobody reads can be rewound: what was appended since a time comes again, and nothing is left out.
 
     Not promised: order across keys, and exactly-once delivery (the inbox makes the effects once).
     """
@@ -67,6 +72,14 @@ class EventLog(Protocol):
 
     async def lags(self, database: Database) -> dict[tuple[str, str], int]:
         """Count what each (group, topic) has not read yet, as far as this log can tell; raise LogUnavailable."""
+        ...
+
+    async def rewind(self, group: str, topic: str, since: datetime) -> None:
+        """
+        Have a group read again what was appended to a topic since a time (real time), as far as it is kept.
+
+        It may get some from before that time too. Raise GroupIsRead where it has members, and LogUnavailable.
+        """
         ...
 
     async def prune(self, database: Database, keep: timedelta) -> bool:

@@ -1,6 +1,6 @@
 import zlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from okgames.database import Database, Tx
@@ -91,6 +91,41 @@ async def lags(
             only_group,
         )
     return {(row["reader_group"], row["topic"]): int(row["count"]) for row in rows}
+
+
+async def rewind(tx: Tx, group: str, topic: str, since: datetime) -> bool:
+    """
+    Set a group back to before the first event that was appended to a topic's table since a time (real time).
+
+    Return False, with nothing done, where a member holds a partition. Until the commit none can take one.
+    """
+    is_free = await tx.fetchval(
+        """
+        select bool_and(pg_try_advisory_xact_lock(hashtext($1 || ' reads ' || $2), partition))
+        from generate_series(0, $3::int - 1) as partition
+        """,
+        group,
+        topic,
+        PARTITIONS,
+    )
+    if is_free:
+        await tx.execute(
+            """
+            update event_log.cursors as c
+            set position = news.first - 1
+            from (
+                select partition, min(position) as first
+                from event_log.events
+                where topic = $2 and recorded_at >= $3
+                group by partition
+            ) as news
+            where c.reader_group = $1 and c.topic = $2 and c.partition = news.partition and c.position >= news.first
+            """,
+            group,
+            topic,
+            since,
+        )
+    return bool(is_free)
 
 
 async def prune(database: Database, keep: timedelta, *, only_group: str | None = None, at_most: int = 10_000) -> bool:

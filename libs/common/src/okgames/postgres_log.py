@@ -3,15 +3,15 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 import asyncpg
 
 from okgames.database import Database, is_unavailable
-from okgames.log import Batch, LogUnavailable, Record
-from okgames.outbox import PARTITIONS, lags, positions, prune
+from okgames.log import Batch, GroupIsRead, LogUnavailable, Record
+from okgames.outbox import PARTITIONS, lags, positions, prune, rewind
 
 _SHORTEST_REST: Final = 0.01
 _LONGEST_REST: Final = 0.1
@@ -48,6 +48,20 @@ class PostgresLog:
 
     async def lags(self, database: Database) -> dict[tuple[str, str], int]:
         return await lags(database)
+
+    async def rewind(self, group: str, topic: str, since: datetime) -> None:
+        try:
+            connection = await self._database.connect()
+            try:
+                async with connection.transaction():
+                    if not await rewind(connection, group, topic, since):
+                        raise GroupIsRead
+            finally:
+                connection.terminate()
+        except Exception as error:
+            if is_unavailable(error):
+                raise LogUnavailable(str(error)) from error
+            raise
 
     async def prune(self, database: Database, keep: timedelta) -> bool:
         return await prune(database, keep)
