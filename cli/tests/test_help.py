@@ -21,6 +21,7 @@ from okgames.service import Scope
                 "simulator",
                 "migrate",
                 "check-config",
+                "doctor",
                 "explain",
                 "timeline",
                 "reconcile",

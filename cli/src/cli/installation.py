@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -50,6 +51,11 @@ def kafka_address(settings: Settings) -> KafkaAddress:
     if settings.event_log == "postgres":
         raise WrongInput("OKGAMES_EVENT_LOG: must be kafka://host:port[,host:port] for this command")
     return settings.event_log
+
+
+def silence_kafka_client() -> None:
+    """Keep aiokafka from saying on standard error what the command says itself."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from cli import dead_letters, deliveries, endpoints, jira, posts, products, promo, tokens, topics
+from cli.doctor import doctor
 from cli.players import explain, timeline
 from cli.reconcile import reconcile
 from cli.replay import replay
@@ -149,6 +150,7 @@ def check_config() -> None:
         print(f"okgames: warning: {warning}", file=sys.stderr)
 
 
+app.command()(doctor)
 app.command()(explain)
 app.command()(timeline)
 app.command()(reconcile)

@@ -1,5 +1,4 @@
 import asyncio
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +6,7 @@ from datetime import datetime
 import asyncpg
 
 from cli.failures import Failed, WrongInput
-from cli.installation import installation, plain_errors
+from cli.installation import installation, plain_errors, silence_kafka_client
 from cli.processes import BUILDS
 from cli.tables import moscow
 from okgames.clock import SystemClock
@@ -32,8 +31,7 @@ def replay(group: str, topic: str | None, since: datetime, *, dry_run: bool) -> 
     Raise WrongInput for a service or topic that there is not and a time before what inboxes remember for certain, and
     Failed while the service is running.
     """
-    # What it has to say of a group that is being read, the command says.
-    logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
+    silence_kafka_client()
     with plain_errors(), installation() as found:
         if group not in BUILDS:
             raise WrongInput(f"no such service: {group}; there are {', '.join(BUILDS)}")

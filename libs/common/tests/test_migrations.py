@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from okgames.migrations import migrate
+from okgames.migrations import migrate, pending
 from okgames.testing import DatabaseTemplates
 
 
@@ -20,6 +20,18 @@ def empty_database_url(database_templates: DatabaseTemplates) -> Iterator[str]:
 def directory(tmp_path: Path) -> Path:
     (tmp_path / "0001_things.sql").write_text("create table things (id int primary key);")
     return tmp_path
+
+
+def test_what_is_pending_is_what_would_be_applied_and_looking_changes_nothing(
+    empty_database_url: str, directory: Path
+) -> None:
+    before = pending(empty_database_url, [("shop", directory)])
+    assert "shop/0001_things" in before
+    assert before == pending(empty_database_url, [("shop", directory)])
+    assert len(before) == migrate(empty_database_url, [("shop", directory)])
+    assert [] == pending(empty_database_url, [("shop", directory)])
+    (directory / "0002_more.sql").write_text("create table more (id int primary key);")
+    assert ["shop/0002_more"] == pending(empty_database_url, [("shop", directory)])
 
 
 def test_what_was_applied_is_not_applied_again(empty_database_url: str, directory: Path) -> None:

@@ -42,6 +42,13 @@ def load_config(path: Path) -> Config:
     return config
 
 
+def secret_files(path: Path) -> list[Path]:
+    """Return the files that the configuration's secrets were read from, itself among them if it has any."""
+    secrets = _Secrets(path.parent)
+    secrets.of_config(tomllib.loads(_read(path)))
+    return sorted(secrets.files | ({path} if secrets.are_in_file else set()))
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -62,6 +69,8 @@ class _Secrets:
         self._folder = folder
         self.problems: list[tuple[Key, str]] = []
         self.unread: set[Key] = set()
+        self.files: set[Path] = set()
+        self.are_in_file = False
 
     def of_config(self, table: Table) -> Table:
         jira = table.get("jira")
@@ -114,10 +123,12 @@ class _Secrets:
             return self._from_file(value)
         if name.endswith("_env"):
             return _from_environment(value)
+        self.are_in_file = True
         return value
 
     def _from_file(self, value: object) -> str:
         path = self._folder / str(value)
+        self.files.add(path)
         try:
             return path.read_text(encoding="utf-8").strip()
         except OSError as error:

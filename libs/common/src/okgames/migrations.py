@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 import yoyo
+from psycopg import sql
 
 _COMMON: Final = Path(str(files("okgames") / "migrations"))
 # Any number, as long as every okgames process takes the same one.
@@ -22,10 +23,36 @@ def migrate(url: str, schemas: Sequence[tuple[str, Path]]) -> int:
     leaves whole steps only.
     """
     with _exclusive(url):
-        applied = _apply(url, "okgames_migrations", _COMMON / "common")
-        for schema, directory in schemas:
-            applied += _apply(url, schema, _COMMON / "service", directory)
-        return applied
+        return sum(_apply(url, schema, *directories) for schema, directories in _all(schemas))
+
+
+def pending(url: str, schemas: Sequence[tuple[str, Path]]) -> list[str]:
+    """Return the steps that `migrate` would apply, each as SCHEMA/STEP, and change nothing."""
+    with psycopg.connect(url) as connection:
+        connection.read_only = True
+        return [
+            f"{schema}/{migration.id}"
+            for schema, directories in _all(schemas)
+            for applied in [_applied(connection, schema)]
+            for migration in yoyo.read_migrations(*map(str, directories))
+            if migration.hash not in applied
+        ]
+
+
+def _all(schemas: Sequence[tuple[str, Path]]) -> list[tuple[str, tuple[Path, ...]]]:
+    services = [(schema, (_COMMON / "service", directory)) for schema, directory in schemas]
+    return [("okgames_migrations", (_COMMON / "common",)), *services]
+
+
+def _applied(connection: "psycopg.Connection[tuple[str]]", schema: str) -> set[str]:
+    # Not through yoyo, which makes its tables where there are none.
+    is_there = connection.execute(
+        "select 1 from pg_tables where schemaname = %s and tablename = '_yoyo_migration'", [schema]
+    ).fetchone()
+    if is_there is None:
+        return set()
+    query = sql.SQL("select migration_hash from {}").format(sql.Identifier(schema, "_yoyo_migration"))
+    return {row[0] for row in connection.execute(query)}
 
 
 @contextmanager
