@@ -57,6 +57,7 @@ async def test_all_is_well_where_okgames_runs_and_nothing_waits(command: Command
         "readers",
         "endpoints",
         "deliveries",
+        "dead letters",
         "process",
     } == {what for level, what in found if level == "ok"}
     assert {"configuration"} >= {what for level, what in found if level != "ok"}

@@ -77,7 +77,11 @@ async def _tables(services: Sequence[Service], clock: Clock, *, reads_kafka: boo
         found = [await _answers(connection), await _readers(connection, reads_kafka=reads_kafka)]
     async with _reading(by_name["notifier"]) as connection:
         found += [*await _endpoints(connection), await _deliveries(connection, now)]
-    return [*found, *[each for service in services for each in await _dead_letters(service)]]
+    parked = {service.name: count for service in services if (count := await _dead_letters(service))}
+    findings = [
+        wrong("dead letters", f"{count} of {name}", "okgames dead-letters list") for name, count in parked.items()
+    ]
+    return [*found, *(findings or [well("dead letters", "there are none")])]
 
 
 async def _answers(connection: Tx) -> Finding:
@@ -135,12 +139,9 @@ async def _deliveries(connection: Tx, now: datetime) -> Finding:
     return warning("deliveries", found, "okgames deliveries list --state pending")
 
 
-async def _dead_letters(service: Service) -> list[Finding]:
+async def _dead_letters(service: Service) -> int:
     async with _reading(service.database) as connection:
-        count = await connection.fetchval("select count(*) from dead_letters")
-    if not count:
-        return []
-    return [wrong("dead letters", f"{count} of {service.name}", "okgames dead-letters list")]
+        return int(await connection.fetchval("select count(*) from dead_letters"))
 
 
 @asynccontextmanager
