@@ -24,6 +24,8 @@ _IMAGE: Final = "apache/kafka:4.2.0"
 _CLUSTER_ID: Final = "b2tnYW1lcy1vZi10ZXN0cw"
 _START_SECONDS: Final = 90.0
 _STOP_SECONDS: Final = 30.0
+_PORTS: Final = itertools.islice(itertools.cycle(range(10_000, 30_000)), os.getpid() * 13 % 20_000, None)
+"""Below those that the kernel gives to whoever connects, or a process that is down may find its port taken."""
 
 _INSTALL: Final = (
     "Kafka for the tests comes from OKGAMES_TEST_KAFKA=host:port[,host:port], or from a Docker engine that answers, or"
@@ -119,13 +121,13 @@ def kafka_brokers(count: int = 3) -> Iterator[Brokers]:
     It runs in Docker where an engine answers, else on this machine's Java. The brokers end with this process,
     whatever ends it. Raise KafkaNotStarted.
     """
-    ports = _free_ports(count)
+    ports = list(zip(free_ports(count), free_ports(count), strict=True))
     with ExitStack() as stack:
         brokers: Brokers
         if _docker_answers():
             brokers = _DockerBrokers(ports)
         else:
-            brokers = _JavaBrokers(ports, stack.enter_context(_directory()), _jars())
+            brokers = _JavaBrokers(ports, stack.enter_context(own_directory(_TARGET, "brokers")), _jars())
         stack.callback(brokers.stop)
         for number in brokers.numbers:
             brokers.start(number)
@@ -285,12 +287,12 @@ def _jars() -> Path:
 
 
 @contextmanager
-def _directory() -> Iterator[Path]:
-    """Make a folder for the brokers' data, and remove those of processes that are gone."""
-    directory = _TARGET / f"brokers-{os.getpid()}-{time.monotonic_ns()}"
-    _TARGET.mkdir(exist_ok=True)
-    for other in _TARGET.glob("brokers-*"):
-        if not _is_running(int(other.name.split("-")[1])):
+def own_directory(parent: Path, name: str) -> Iterator[Path]:
+    """Make a folder for this process's data, and remove those of the same name whose processes are gone."""
+    directory = parent / f"{name}-{os.getpid()}-{time.monotonic_ns()}"
+    parent.mkdir(exist_ok=True)
+    for other in parent.glob(f"{name}-*"):
+        if not _is_running(int(other.name.removeprefix(f"{name}-").split("-")[0])):
             shutil.rmtree(other, ignore_errors=True)
     directory.mkdir()
     try:
@@ -317,11 +319,9 @@ def _is_open(ports: tuple[int, int]) -> bool:
     return True
 
 
-def _free_ports(count: int) -> list[tuple[int, int]]:
-    # Below those that the kernel gives to whoever connects, or a broker that is down may find its port taken.
-    candidates = itertools.islice(itertools.cycle(range(20_000, 30_000)), os.getpid() * 13 % 10_000, None)
-    free = filter(_is_free, candidates)
-    return [(next(free), next(free)) for _ in range(count)]
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody has, and that nobody is given who just wants any; each is returned once."""
+    return list(itertools.islice(filter(_is_free, _PORTS), count))
 
 
 def _is_free(port: int) -> bool:

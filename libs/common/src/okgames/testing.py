@@ -1,6 +1,7 @@
 import asyncio
 import inspect
 import os
+import shutil
 import tempfile
 import time
 import uuid
@@ -14,12 +15,15 @@ import psycopg
 import pytest
 
 from okgames.embedded_postgres import embedded_postgres
-from okgames.kafka_brokers import Brokers, given_brokers, kafka_brokers
+from okgames.kafka_brokers import Brokers, given_brokers, kafka_brokers, own_directory
 from okgames.migrations import migrate
 
 Migrations: TypeAlias = Sequence[tuple[str, Path]]
 
 _POLL_SECONDS: Final = 0.005
+_LEAVING_SECONDS: Final = 0.1
+_MEMORY: Final = Path("/dev/shm")
+_MEMORY_WANTED: Final = 4 * 2**30
 
 
 class PostgresUnreachable(Exception):
@@ -53,8 +57,8 @@ def postgres_url() -> Iterator[str]:
         yield given
         return
     with (
-        tempfile.TemporaryDirectory(prefix="okgames-tests-") as directory,
-        embedded_postgres(Path(directory), durable=False, grace=2.0) as url,
+        own_directory(_folder_for_data(), "okgames-tests") as directory,
+        embedded_postgres(directory, durable=False, grace=2.0) as url,
     ):
         yield url
 
@@ -136,15 +140,31 @@ class DatabaseTemplates:
             self.drop_database(template)
 
     def drop_database(self, name: str) -> None:
-        self._execute(f'drop database "{name}" with (force)')
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            # The server looks for those that are just leaving every tenth of a second only.
+            deadline = time.monotonic() + _LEAVING_SECONDS
+            while _is_used(connection, name) and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+            connection.execute(f'drop database "{name}" with (force)'.encode())
 
     def _execute(self, statement: str) -> None:
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(statement.encode())
 
 
+def _folder_for_data() -> Path:
+    # Each test makes some hundred files and removes them again, which takes a disk longer than most tests do.
+    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _MEMORY_WANTED:
+        return _MEMORY
+    return Path(tempfile.gettempdir())
+
+
 def _new_name() -> str:
     return f"okgames_test_{uuid.uuid4().hex}"
+
+
+def _is_used(connection: "psycopg.Connection[tuple[object, ...]]", name: str) -> bool:
+    return connection.execute("select from pg_stat_activity where datname = %s", [name]).rowcount > 0
 
 
 def check_reachable(url: str) -> None:
