@@ -1,22 +1,17 @@
-"""Processes of okgames, started by the commands that the images' entry points are, and what stands before them."""
+"""Processes of okgames, which run the commands that the images' entry points are, and what stands before them."""
 
-import asyncio
 import itertools
 import signal
-import sys
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import aiohttp
 from aiohttp import web
+from forks import Fork, ended, okgames
 
 from okgames.testing import wait_until
-
-OKGAMES: Final = str(Path(sys.executable).parent / "okgames")
 
 
 @dataclass
@@ -27,7 +22,7 @@ class Copy:
     arguments: Sequence[str]
     directory: Path
     environment: Mapping[str, str]
-    process: Process | None = None
+    process: Fork | None = None
 
     @property
     def url(self) -> str:
@@ -38,35 +33,33 @@ class Copy:
         return self.directory / f"{self.name}.log"
 
     @property
-    def running(self) -> Process:
+    def running(self) -> Fork:
         assert self.process is not None
         return self.process
 
-    async def spawn(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                OKGAMES, *self.arguments, cwd=self.directory, env=self.environment, stdout=log, stderr=log
-            )
+    def spawn(self) -> None:
+        self.process = okgames(
+            *self.arguments, cwd=self.directory, env=self.environment, stdout=self.log, stderr=self.log
+        )
 
     async def start(self, http: aiohttp.ClientSession) -> None:
         """Start the process and wait until it is ready."""
-        await self.spawn()
+        self.spawn()
         await wait_until(lambda: self._is_ready(http), timeout=60, message=f"{self.name} is not ready")
 
     async def _is_ready(self, http: aiohttp.ClientSession) -> bool:
-        assert self.running.returncode is None, self.log.read_text()[-3000:]
+        assert self.running.poll() is None, self.log.read_text()[-3000:]
         return await answers(http, f"http://{self.environment['OKGAMES_MANAGEMENT_HTTP']}/readyz")
 
     async def stop(self) -> int:
         """Ask the process to end, as an operator does, and return its exit code."""
-        self.running.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.running.wait(), 30)
+        self.running.terminate()
+        return await ended(self.running)
 
     async def kill(self) -> None:
         """End the process as the kernel would when memory runs out."""
-        if self.running.returncode is None:
-            self.running.kill()
-        await self.running.wait()
+        self.running.kill()
+        await ended(self.running)
 
     def freeze(self) -> None:
         self.running.send_signal(signal.SIGSTOP)
@@ -76,7 +69,7 @@ class Copy:
 
     async def end(self) -> None:
         """Leave nothing behind, whatever the test did."""
-        if self.process is not None and self.process.returncode is None:
+        if self.process is not None and self.process.poll() is None:
             self.thaw()
             await self.stop()
 

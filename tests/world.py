@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import os
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,9 +12,11 @@ from typing import Any, Final
 
 import aiohttp
 from copies import Copy, answers, balancer
+from forks import ended
 from game import WEBHOOK_SECRET, Game, game_server
 
 from okgames.kafka import KafkaAddress
+from okgames.kafka_brokers import free_ports
 from okgames.testing import wait_until
 
 APPLICATION_KEY: Final = "CBTESTKEYABABABABA"
@@ -102,7 +103,7 @@ class World:
                 group.create_task(copy.start(self.http))
 
     async def start_simulator(self) -> None:
-        await self.simulator.spawn()
+        self.simulator.spawn()
         await wait_until(lambda: answers(self.http, f"{self.simulator_url}/sim/books"), timeout=60)
 
     async def stop(self) -> int:
@@ -296,8 +297,8 @@ class Company:
     async def _run(self, *arguments: str) -> None:
         """Run a command to its end."""
         copy = self.copy("-".join(arguments), *arguments)
-        await copy.spawn()
-        assert await copy.running.wait() == 0, copy.log.read_text()
+        copy.spawn()
+        assert await ended(copy.running) == 0, copy.log.read_text()
 
     @asynccontextmanager
     async def _world(self, copies: Mapping[str, Sequence[Copy]], callback_url: str) -> AsyncIterator[World]:
@@ -357,14 +358,3 @@ async def company_of(directory: Path, config: str, environment: Mapping[str, str
     game = Game(game_port)
     async with game_server(game), aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
         yield Company(directory, {**inherited, **settings, **environment}, game, http)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

@@ -1,41 +1,51 @@
 """The okgames command as a person runs it: a process with arguments, an environment, two outputs and a code."""
 
-import asyncio
 import os
-import signal
-import subprocess
 import sys
-from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from subprocess import CompletedProcess, Popen
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 import aiohttp
-from world import ADMIN_TOKEN, CONFIG, filled, free_ports
+from forks import Fork, ended, okgames
+from world import ADMIN_TOKEN, CONFIG, filled
 
+from okgames.kafka_brokers import free_ports
 from okgames.testing import wait_until
 
 OKGAMES: Final = Path(sys.executable).parent / "okgames"
+
+
+def installed(*arguments: str, stdout: Path, stderr: Path, **options: Any) -> "Popen[bytes]":
+    """Start the program that pip has installed, which imports what it needs by itself."""
+    with stdout.open("ab") as output, stderr.open("ab") as errors:
+        return Popen([OKGAMES, *arguments], stdout=output, stderr=errors, **options)
 
 
 @dataclass(frozen=True)
 class Command:
     directory: Path
     environment: Mapping[str, str]
+    start: "Callable[..., Fork | Popen[bytes]]" = okgames
 
-    def run(self, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    def without(self, name: str) -> "Command":
+        """Return the command in an environment that lacks a variable."""
+        return replace(self, environment={each: value for each, value in self.environment.items() if each != name})
+
+    def run(self, *arguments: str, **variables: str) -> "CompletedProcess[str]":
         """Run the command to its end."""
-        return subprocess.run(
-            [OKGAMES, *arguments],
-            cwd=self.directory,
-            env={**self.environment, **variables},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        with TemporaryDirectory() as folder:
+            outputs = [Path(folder) / name for name in ("stdout", "stderr")]
+            process = self._start(arguments, variables, *outputs)
+            try:
+                code = process.wait(60)
+            finally:
+                process.kill()
+            return CompletedProcess(arguments, code, *(output.read_text() for output in outputs))
 
     def prints(self, *arguments: str, **variables: str) -> str:
         """Run the command to its end and return its output; it must succeed."""
@@ -44,30 +54,27 @@ class Command:
         return result.stdout
 
     @asynccontextmanager
-    async def running(self, *arguments: str, **variables: str) -> AsyncIterator[Process]:
+    async def running(self, *arguments: str, **variables: str) -> "AsyncIterator[Fork | Popen[bytes]]":
         """Run the command until it is ready and then for as long as the context lasts."""
         log = self.directory / "log"
-        with log.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                OKGAMES,
-                *arguments,
-                cwd=self.directory,
-                env={**self.environment, **variables},
-                stdout=output,
-                stderr=output,
-            )
+        process = self._start(arguments, variables, log, log)
 
         async def is_ready() -> bool:
-            assert process.returncode is None, log.read_text()
+            assert process.poll() is None, log.read_text()
             return await answers(f"http://{self.environment['OKGAMES_MANAGEMENT_HTTP']}/readyz")
 
         try:
             await wait_until(is_ready, timeout=30, message="the process is not ready")
             yield process
         finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-                await asyncio.wait_for(process.wait(), 30)
+            process.terminate()
+            await ended(process)
+
+    def _start(
+        self, arguments: Sequence[str], variables: Mapping[str, str], stdout: Path, stderr: Path
+    ) -> "Fork | Popen[bytes]":
+        environment = {**self.environment, **variables}
+        return self.start(*arguments, cwd=self.directory, env=environment, stdout=stdout, stderr=stderr)
 
 
 async def answers(url: str) -> bool:

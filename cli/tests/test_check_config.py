@@ -85,8 +85,8 @@ def test_missing_file_is_an_error_that_names_the_variable(command: Command) -> N
     assert "OKGAMES_CONFIG" in result.stderr
 
 
-def test_configuration_is_shown_without_secrets(command: Command) -> None:
-    result = command.run("check-config", OKGAMES_DATABASE_URL="postgresql://okgames:hush@db/okgames")
+def test_configuration_is_shown_without_secrets(program: Command) -> None:
+    result = program.run("check-config", OKGAMES_DATABASE_URL="postgresql://okgames:hush@db/okgames")
 
     assert 0 == result.returncode
     assert "every 7d after a trial of 3d" in result.stdout

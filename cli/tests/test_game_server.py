@@ -6,9 +6,9 @@ from typing import Any
 import aiohttp
 import pytest
 from game import WEBHOOK_SECRET
-from world import free_ports
 
 from cli.game_server import GameServer, serving
+from okgames.kafka_brokers import free_ports
 from okgames.settings import HttpAddress
 from okgames.webhooks import sign
 from simulator.chance import Chance

@@ -43,8 +43,8 @@ from okgames.service import Scope
         (["jira"], ["list", "show", "request", "comment", "attach", "record", "sync", "todo", "pack", "done", "fund"]),
     ],
 )
-def test_help_names_the_commands(command: Command, arguments: list[str], names: list[str]) -> None:
-    text = command.prints(*arguments, "--help")
+def test_help_names_the_commands(program: Command, arguments: list[str], names: list[str]) -> None:
+    text = program.prints(*arguments, "--help")
 
     assert [] == [name for name in names if f" {name} " not in text]
 

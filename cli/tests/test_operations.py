@@ -110,8 +110,9 @@ async def test_id_of_nothing_is_wrong_input(command: Command) -> None:
             assert (2, "", 1) == (result.returncode, result.stdout, result.stderr.count("\n"))
 
 
-def test_api_out_of_reach_is_a_failure(command: Command) -> None:
-    result = command.run("deliveries", "list", "--url", "http://127.0.0.1:1")
+@pytest.mark.parametrize("group", ["deliveries", "endpoints", "dead-letters", "posts", "promo", "jira"])
+def test_api_out_of_reach_is_a_failure(program: Command, group: str) -> None:
+    result = program.run(group, "list", "--url", "http://127.0.0.1:1")
 
     assert (1, "", 1) == (result.returncode, result.stdout, result.stderr.count("\n"))
     assert "http://127.0.0.1:1" in result.stderr

@@ -56,8 +56,8 @@ def test_letter_is_printed_in_two_languages(catalogue: Command) -> None:
     assert "OK has no reason to refuse a subscription\n" == catalogue.prints("products", "check")
 
 
-def test_letter_of_the_example_has_warnings_only(command: Command) -> None:
-    result = command.run("products", "letter", "apples", OKGAMES_CONFIG=str(EXAMPLE))
+def test_letter_of_the_example_has_warnings_only(program: Command) -> None:
+    result = program.run("products", "letter", "apples", OKGAMES_CONFIG=str(EXAMPLE))
 
     assert (0, 1) == (result.returncode, result.stderr.count("\n"))
     assert "Three apples each day" in result.stdout

@@ -259,12 +259,12 @@ def test_what_cannot_be_compared_is_wrong_input(command: Command, arguments: lis
     assert complaint in result.stderr
 
 
-def test_a_report_that_cannot_be_read_is_told_with_its_row(command: Command) -> None:
-    config = command.directory / "okgames.toml"
+def test_a_report_that_cannot_be_read_is_told_with_its_row(program: Command) -> None:
+    config = program.directory / "okgames.toml"
     config.write_text(config.read_text().replace("\n[[apps.endpoints]]", f"{REPORT}\n[[apps.endpoints]]"))
-    (command.directory / "report.csv").write_text("Transaction;Time;OKs;User;Product\n1;today;50;500;gold_100\n")
+    (program.directory / "report.csv").write_text("Transaction;Time;OKs;User;Product\n1;today;50;500;gold_100\n")
 
-    result = command.run("reconcile", "--app", APPLICATION_KEY, "--month", "2026-03", "--report", "report.csv")
+    result = program.run("reconcile", "--app", APPLICATION_KEY, "--month", "2026-03", "--report", "report.csv")
 
     assert (2, "") == (result.returncode, result.stdout)
     assert "okgames: report.csv: row 2: Time: is no time such as 2031-12-24 17:48:59\n" == result.stderr

@@ -45,8 +45,8 @@ def test_token_wants_a_name_of_its_own_and_scopes_that_exist(command: Command) -
     assert 1 == len(command.prints(*TOKENS).splitlines())
 
 
-def test_revoking_what_is_not_there_fails(command: Command) -> None:
-    result = command.run("token", "revoke", "nobody")
+def test_revoking_what_is_not_there_fails(program: Command) -> None:
+    result = program.run("token", "revoke", "nobody")
 
     assert (1, "okgames: there is no token named nobody\n") == (result.returncode, result.stderr)
 

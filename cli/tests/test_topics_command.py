@@ -45,9 +45,9 @@ async def test_everything_in_one_process_carries_its_own_events_to_kafka(
         await wait_until(is_told, timeout=60)
 
 
-def test_the_forwarder_and_topics_want_kafka(command: Command) -> None:
+def test_the_forwarder_and_topics_want_kafka(program: Command) -> None:
     for arguments in (["run", "forwarder"], ["topics", "check"], ["topics", "apply"]):
-        result = command.run(*arguments)
+        result = program.run(*arguments)
 
         assert 2 == result.returncode
         assert "okgames: OKGAMES_EVENT_LOG: must be kafka://host:port[,host:port] for this command\n" == result.stderr

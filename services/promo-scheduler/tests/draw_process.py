@@ -54,5 +54,5 @@ async def is_concluded(database: Database, jobs: Sequence[Callable[[datetime], A
     return state in ("drawn", "unresolved")
 
 
-if __name__ == "__main__":
+def draw() -> None:
     asyncio.run(main(*sys.argv[1:]))

@@ -2,10 +2,11 @@
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+from forks import Fork
 
 Connect = Callable[[], Awaitable[tuple[StreamReader, StreamWriter]]]
 
@@ -16,7 +17,7 @@ class Steps:
 
     kill_at: int | None = None
     count: int = 0
-    process: Process | None = None
+    process: Fork | None = None
     names: list[str] = field(default_factory=list)
 
     def take(self, name: str) -> bool:
@@ -24,8 +25,7 @@ class Steps:
         self.count += 1
         self.names.append(name)
         if self.kill_at is not None and self.count >= self.kill_at and self.process is not None:
-            if self.process.returncode is None:
-                self.process.kill()
+            self.process.kill()
             return False
         return True
 

@@ -1,6 +1,5 @@
 import asyncio
 import socket
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +14,7 @@ import draw_process
 import pytest
 from aiohttp import web
 from draw_process import CONFIG
+from forks import Fork, ended
 from killing import Steps, between
 from promo_world import APP, Ok, listening, msk, payment, scheduling
 
@@ -26,7 +26,6 @@ from okgames.testing import DatabaseTemplates, Migrations
 from simulator.service import serve
 
 PRIZE = 1000
-PROCESS = Path(__file__).with_name("draw_process.py")
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,7 @@ async def prepare(database_url: str) -> None:
 class Stage:
     """Give each draw a database of its own, with a promotion that is about to be drawn."""
 
+    directory: Path
     templates: DatabaseTemplates
     prepared: str
     ok: RealOk
@@ -121,19 +121,22 @@ class Stage:
         url = urlsplit(self.templates.url_of(name))
         server = f"{parse_qs(url.query)['host'][0]}/.s.PGSQL.5432"
         ok = urlsplit(self.ok.url)
+        log = self.directory / "log"
         async with (
             between(steps, "postgres", partial(asyncio.open_unix_connection, server)) as postgres_port,
             between(steps, "ok", partial(asyncio.open_connection, ok.hostname, ok.port)) as ok_port,
         ):
-            steps.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                PROCESS,
+            steps.process = Fork(
+                draw_process.draw,
                 f"postgresql://{url.username or 'okgames'}@127.0.0.1:{postgres_port}/{name}",
                 f"http://127.0.0.1:{ok_port}",
-                env={"PYTHONPATH": ":".join(sys.path)},
+                cwd=self.directory,
+                env={},
+                stdout=log,
+                stderr=log,
             )
-            code = await steps.process.wait()
-        assert code == (0 if steps.kill_at is None or steps.count < steps.kill_at else -9)
+            code = await ended(steps.process)
+        assert code == (0 if steps.kill_at is None or steps.count < steps.kill_at else -9), log.read_text()
 
 
 def chosen(names: list[str]) -> list[int]:
@@ -145,7 +148,7 @@ def chosen(names: list[str]) -> list[int]:
 
 @pytest.mark.timeout(1800)
 async def test_whenever_the_process_is_killed_the_prize_is_paid_once_at_most_and_the_draw_is_concluded(
-    postgres_url: str, database_templates: DatabaseTemplates, service_migrations: Migrations, soak: bool
+    tmp_path: Path, database_templates: DatabaseTemplates, service_migrations: Migrations, soak: bool
 ) -> None:
     prepared = "okgames_test_prepared_draw"
     database_templates.copy(service_migrations, prepared)
@@ -154,7 +157,7 @@ async def test_whenever_the_process_is_killed_the_prize_is_paid_once_at_most_and
     outcomes: Counter[tuple[str, int]] = Counter()
     try:
         async with real_ok(database_templates.url_of(f"{prepared}_ok")) as ok:
-            stage = Stage(database_templates, prepared, ok)
+            stage = Stage(tmp_path, database_templates, prepared, ok)
             steps, *undisturbed = await stage.run(0, None)
             assert ["drawn", PRIZE, 0] == undisturbed
             for kill_at in range(1, steps.count + 1) if soak else chosen(steps.names):
