@@ -1,14 +1,15 @@
 """What must hold in a cluster of three brokers and two copies of each service when any of them dies, under load."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import asyncpg
 import pytest
 import pytest_asyncio
+from copies import Copy
 from kafka_world import fresh_address
-from load import load
+from load import Load, load
 from world import World, cluster
 
 from okgames.kafka_brokers import Brokers
@@ -42,13 +43,9 @@ async def test_while_all_brokers_are_down_callbacks_are_answered_and_everything_
         before = len(players.concluded)
         await asyncio.sleep(60 if soak else 5)
         # What they have taken from the table is nowhere but in their memory.
-        for copy in studio.copies["forwarder"]:
-            await copy.kill()
-            await copy.start(studio.http)
+        await asyncio.gather(*(kill_and_start(studio, copy) for copy in studio.copies["forwarder"]))
         # Nor is there anybody to say goodbye to.
-        for service in ("forwarder", "notifier", "subscription-ledger"):
-            assert 0 == await studio.copies[service][0].stop()
-            await studio.copies[service][0].start(studio.http)
+        await restart(studio, [studio.copies[each][0] for each in ("forwarder", "notifier", "subscription-ledger")])
         await players.goes_on()
         answered = players.concluded[before:]
         for number in brokers.numbers:
@@ -59,15 +56,26 @@ async def test_while_all_brokers_are_down_callbacks_are_answered_and_everything_
     assert [] == players.failed_attempts
 
 
-@pytest.mark.parametrize("service", ["subscription-ledger", "notifier", "forwarder"])
-async def test_a_copy_may_be_killed_again_and_again(studio: World, soak: bool, service: str) -> None:
-    async with load(studio) as players:
+async def kill_and_start(studio: World, copy: Copy, after: float = 0.0) -> None:
+    await copy.kill()
+    await asyncio.sleep(after)
+    await copy.start(studio.http)
+
+
+async def restart(studio: World, copies: Sequence[Copy]) -> None:
+    """Ask copies to end, which they must do in order, and start them again."""
+    assert {0} == set(await asyncio.gather(*(copy.stop() for copy in copies)))
+    await asyncio.gather(*(copy.start(studio.http) for copy in copies))
+
+
+async def test_a_copy_of_each_service_may_be_killed_again_and_again(studio: World, soak: bool) -> None:
+    async def kill(service: str, players: Load) -> None:
         for turn in range(20 if soak else 2):
-            copy = studio.copies[service][turn % 2]
-            await copy.kill()
-            await asyncio.sleep(players.chance.random())
-            await copy.start(studio.http)
+            await kill_and_start(studio, studio.copies[service][turn % 2], after=players.chance.random())
             await players.goes_on()
+
+    async with load(studio) as players:
+        await asyncio.gather(*(kill(service, players) for service in ("subscription-ledger", "notifier", "forwarder")))
 
 
 async def test_gateways_may_be_killed_again_and_again(studio: World, soak: bool) -> None:
@@ -79,16 +87,17 @@ async def test_gateways_may_be_killed_again_and_again(studio: World, soak: bool)
             await copy.start(studio.http)
 
 
-@pytest.mark.parametrize("service", ["subscription-ledger", "notifier"])
-async def test_a_consumer_that_is_frozen_past_its_session_and_woken_again_does_no_harm(
-    studio: World, soak: bool, service: str
+async def test_consumers_that_are_frozen_past_their_session_and_woken_again_do_no_harm(
+    studio: World, soak: bool
 ) -> None:
     async with load(studio) as players:
         for turn in range(4 if soak else 1):
-            copy = studio.copies[service][turn % 2]
-            copy.freeze()
+            copies = [studio.copies[service][turn % 2] for service in ("subscription-ledger", "notifier")]
+            for copy in copies:
+                copy.freeze()
             await asyncio.sleep(SESSION + 3)
-            copy.thaw()
+            for copy in copies:
+                copy.thaw()
             await players.goes_on()
 
 
@@ -137,10 +146,10 @@ async def test_a_broker_may_be_killed_and_come_back(studio: World, brokers: Brok
 
 
 async def test_a_rolling_restart_fails_no_callback(studio: World, soak: bool) -> None:
+    one_by_one = [[copy] for copy in studio.all_copies]
     async with load(studio) as players:
-        for copy in studio.all_copies if soak else [copies[0] for copies in studio.copies.values()]:
-            assert 0 == await copy.stop()
-            await copy.start(studio.http)
+        for copies in one_by_one if soak else zip(*studio.copies.values(), strict=True):
+            await restart(studio, copies)
             await players.goes_on()
 
     assert [] == players.failed_attempts
