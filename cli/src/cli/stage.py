@@ -64,7 +64,8 @@ reward = {{ item = "apple", quantity = 3, every = "1d" }}
 url = "http://{ok}"
 user = "studio"
 password = "password-of-the-demo"
-every = "1h"
+# Hours pass at once, and at each of them there is something to read.
+every = "59m"
 
 [[jira.projects]]
 task = "PROMO"
