@@ -119,7 +119,7 @@ async def test_who_was_not_charged_cannot_win(ok: Simulator, api: OkApi) -> None
     ("fault", "error", "left"),
     [
         ({"cashback_lost_answers": {"next": 1}}, NoAnswer, 0),
-        ({"cashback_slow": {"next": 1}, "slow_seconds": 5}, NoAnswer, 0),
+        ({"cashback_slow": {"next": 1}, "slow_seconds": 2.5}, NoAnswer, 0),
         ({"cashback_malformed": {"next": 1}}, Unreadable, 0),
         ({"cashback_no_money": {"next": 1}}, Refused, 1000),
         ({"api_errors": {"next": 1}}, Refused, 1000),

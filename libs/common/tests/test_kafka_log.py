@@ -132,40 +132,47 @@ async def test_a_batch_that_takes_too_long_is_given_up_and_does_not_move_the_gro
         # Until the first member has all partitions again.
         await asyncio.sleep(FINISH + 3)
         await held.done()
-    await nothing_comes_again(subject, [uid for uid, seen in came.items() if seen == [1, 2]])
+    await write(subject, *(payment(uid, 3) for uid in PLAYERS))
+    await nothing_comes_again(subject, "group", [uid for uid, seen in came.items() if seen == [1, 2]])
 
 
-@pytest.mark.parametrize("awake", [0.0, 3.0], ids=["at once", "when it has joined again"])
 async def test_a_member_that_wakes_up_after_its_session_does_not_move_the_group_back(
-    subject: Subject, database_url: str, address: KafkaAddress, awake: float
+    subject: Subject, database_url: str, address: KafkaAddress
 ) -> None:
-    async def read_and_sleep() -> None:
+    async def read_and_sleep(group: str, awake: float) -> None:
         log = KafkaLog(address, Database(database_url, "public"))
-        async with log.read("group", Topic.PAYMENTS) as batches:
+        async with log.read(group, Topic.PAYMENTS) as batches:
             batch = await whole_batch(batches)
             # The whole loop, with its heartbeats, as a stopped process.
             time.sleep(SESSION + 3)  # noqa: ASYNC251 - see above
             await asyncio.sleep(awake)
             await batch.done()
 
+    async def take_over(group: str) -> None:
+        async with subject.log.read(group, Topic.PAYMENTS) as batches:
+            await take(subject, batches, 2 * len(PLAYERS))
+
+    awake = {"done at once": 0.0, "done when it has joined again": 3.0}
     await write(subject, *(payment(uid, 1) for uid in PLAYERS))
     await kafka_records(address, len(PLAYERS))
-    sleeper = Thread(target=lambda: asyncio.run(read_and_sleep()))
-    sleeper.start()
+    sleepers = [Thread(target=asyncio.run, args=(read_and_sleep(group, awake[group]),)) for group in awake]
+    for sleeper in sleepers:
+        sleeper.start()
     await asyncio.sleep(SESSION / 2)
     await write(subject, *(payment(uid, 2) for uid in PLAYERS))
-    # Asleep, the first member cannot give up its partitions; when its session is over, this one gets all of them.
-    async with subject.log.read("group", Topic.PAYMENTS) as batches:
-        await take(subject, batches, 2 * len(PLAYERS))
-    await asyncio.to_thread(sleeper.join)
-    await nothing_comes_again(subject, PLAYERS)
+    # Asleep, a first member cannot give up its partitions; when its session is over, a second gets all of them.
+    await asyncio.gather(*map(take_over, awake))
+    for sleeper in sleepers:
+        await asyncio.to_thread(sleeper.join)
+    await write(subject, *(payment(uid, 3) for uid in PLAYERS))
+    for group in awake:
+        await nothing_comes_again(subject, group, PLAYERS)
 
 
-async def nothing_comes_again(subject: Subject, uids: Sequence[str]) -> None:
+async def nothing_comes_again(subject: Subject, group: str, uids: Sequence[str]) -> None:
     """The group goes on with the third event of these players, of whom it has read two."""
-    await write(subject, *(payment(uid, 3) for uid in uids))
     came: Seen = defaultdict(list)
-    async with subject.log.read("group", Topic.PAYMENTS) as batches, asyncio.timeout(20):
+    async with subject.log.read(group, Topic.PAYMENTS) as batches, asyncio.timeout(20):
         while not all(3 in came[uid] for uid in uids):
             batch = await anext(batches)
             note(batch, came)
@@ -176,17 +183,20 @@ async def nothing_comes_again(subject: Subject, uids: Sequence[str]) -> None:
 async def test_a_member_with_a_name_finds_its_partitions_untouched_after_a_restart(
     subject: Subject, database: Database, address: KafkaAddress
 ) -> None:
-    async def read(member: str, came: Seen) -> None:
-        log = KafkaLog(address, database, member=member)
+    async def read(log: KafkaLog, came: Seen) -> None:
         async with log.read("group", Topic.PAYMENTS) as batches:
             await collect(batches, came)
 
+    def have_shared() -> bool:
+        return all(reader.consumer.assignment() for log in (first, second) for reader in log._readers)
+
+    first, second = (KafkaLog(address, database, member=f"okgames-{number}") for number in range(2))
     stays: Seen = defaultdict(list)
     restarts: Seen = defaultdict(list)
     async with asyncio.TaskGroup() as group:
-        staying = group.create_task(read("okgames-0", stays))
-        restarting = group.create_task(read("okgames-1", restarts))
-        await asyncio.sleep(FINISH)
+        staying = group.create_task(read(first, stays))
+        restarting = group.create_task(read(second, restarts))
+        await wait_until(lambda: first._readers and second._readers and have_shared(), timeout=20)
         await write(subject, *(payment(uid, 1) for uid in PLAYERS))
         await wait_until(lambda: len(stays) + len(restarts) == len(PLAYERS) and stays and restarts, timeout=20)
         restarting.cancel()
@@ -195,7 +205,7 @@ async def test_a_member_with_a_name_finds_its_partitions_untouched_after_a_resta
         # Without a name, its partitions would be with the other one by now.
         await asyncio.sleep(SESSION / 4)
         assert not set(stays) & set(restarts)
-        restarting = group.create_task(read("okgames-1", restarts))
+        restarting = group.create_task(read(second, restarts))
         await wait_until(lambda: all(seen == [1, 2] for seen in [*stays.values(), *restarts.values()]), timeout=20)
         for task in (staying, restarting):
             task.cancel()

@@ -247,6 +247,9 @@ async def test_a_connection_that_hangs_for_good_is_given_up(blockable: Blockable
 
     await wait_until(recovered)
     assert 2 == len(await gateway.events())
+    # The gateway says goodbye to all of its connections, also to those that do not answer.
+    barrier.close()
+    await barrier.open()
 
 
 async def test_what_was_committed_though_ok_was_told_otherwise_is_noted_until_ok_hears_of_it(

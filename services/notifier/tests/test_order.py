@@ -32,7 +32,7 @@ class Whims:
 
 
 @pytest.mark.timeout(600)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=settings.default.max_examples // 4)
 @given(
     batches=st.lists(st.lists(st.sampled_from("123"), min_size=1, max_size=15), min_size=1, max_size=4),
     statuses=st.lists(st.sampled_from([200, 200, 500, 429, 404, 302, 410]), max_size=60),
