@@ -36,6 +36,13 @@ class Load:
         before = len(self.concluded)
         await wait_until(lambda: len(self.concluded) >= before + count, timeout=60, message="no callback is answered")
 
+    async def reaches_the_game(self, count: int = 20) -> None:
+        """Return when the game got so many more webhooks."""
+        before = len(self.studio.game.received)
+        await wait_until(
+            lambda: len(self.studio.game.received) >= before + count, timeout=60, message="nothing reaches the game"
+        )
+
     @property
     def failed_attempts(self) -> list[dict[str, Any]]:
         attempts = [attempt for each in self.concluded for attempt in each["attempts"]]

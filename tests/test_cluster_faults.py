@@ -12,7 +12,7 @@ from kafka_world import fresh_address
 from load import Load, load
 from world import World, cluster
 
-from okgames.kafka_brokers import Brokers
+from okgames.kafka_brokers import Brokers, count_brokers
 from okgames.testing import DatabaseTemplates, wait_until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(1800)]
@@ -137,12 +137,16 @@ async def test_a_broker_may_be_killed_and_come_back(studio: World, brokers: Brok
     async with load(studio) as players:
         for number in brokers.numbers if soak else [0]:
             brokers.kill(number)
-            await asyncio.sleep(8)
-            await players.goes_on()
+            await wait_until(lambda: is_one_given_up(brokers), timeout=30)
+            await players.reaches_the_game()
             brokers.start(number)
             await asyncio.to_thread(brokers.wait_until_ready)
 
     assert [] == players.failed_attempts
+
+
+async def is_one_given_up(brokers: Brokers) -> bool:
+    return await count_brokers(brokers.servers) == len(brokers.numbers) - 1
 
 
 async def test_a_rolling_restart_fails_no_callback(studio: World, soak: bool) -> None:

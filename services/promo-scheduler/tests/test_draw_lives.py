@@ -117,6 +117,7 @@ async def games(database: Database, ok: Ok) -> AsyncIterator[Scheduler]:
         yield one
 
 
+@pytest.mark.timeout(600)
 @given(moves=MOVES, pays=st.sampled_from([True, True, True, False]))
 @settings(max_examples=settings.default.max_examples * 3 // 5, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_whatever_happens_around_a_draw_ok_is_asked_to_pay_once_at_most(

@@ -76,7 +76,7 @@ class Brokers(ABC):
     def wait_until_ready(self) -> None:
         """Return when every broker is part of the cluster; raise KafkaNotStarted."""
         deadline = time.monotonic() + _START_SECONDS
-        while not (all(map(_is_open, self._ports)) and asyncio.run(_count_brokers(self.servers)) == len(self._ports)):
+        while not (all(map(_is_open, self._ports)) and asyncio.run(count_brokers(self.servers)) == len(self._ports)):
             if time.monotonic() > deadline:
                 raise KafkaNotStarted(f"the brokers were not ready after {_START_SECONDS:.0f} s: {self.last_words()}")
             time.sleep(0.1)
@@ -241,12 +241,13 @@ def given_brokers() -> list[str] | None:
     if not given:
         return None
     servers = given.removeprefix("kafka://").split(",")
-    if not asyncio.run(_count_brokers(servers)):
+    if not asyncio.run(count_brokers(servers)):
         raise KafkaNotStarted(f"OKGAMES_TEST_KAFKA names brokers that do not answer: {given}. {_INSTALL}")
     return servers
 
 
-async def _count_brokers(servers: Sequence[str]) -> int:
+async def count_brokers(servers: Sequence[str]) -> int:
+    """Return how many brokers are part of the cluster, 0 where none of these answers."""
     admin = AIOKafkaAdminClient(bootstrap_servers=list(servers), request_timeout_ms=2000)
     try:
         await admin.start()
