@@ -172,18 +172,22 @@ async def _unseen(tx: Tx, records: Sequence[Record]) -> list[Record]:
 
     Should another member be handling the same ones, this waits for its commit or rollback.
     """
-    rows = await tx.fetch(
+    entered = await tx.fetchval(
         """
-        insert into inbox (event_id)
-        select unnest($1::uuid[])
-        on conflict do nothing
-        returning event_id
+        with entered as (
+            insert into inbox (event_id)
+            select unnest($1::uuid[])
+            on conflict do nothing
+            returning event_id
+        )
+        select case when count(*) < cardinality($1::uuid[]) then coalesce(array_agg(event_id), '{}') end
+        from entered
         """,
         [record.id for record in records],
     )
-    if len(rows) == len(records):
+    if entered is None:
         return list(records)
-    new = {row["event_id"] for row in rows}
+    new = set(entered)
     # Keyed by id, because the log may carry one id twice within a batch.
     return list({record.id: record for record in records if record.id in new}.values())
 

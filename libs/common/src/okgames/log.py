@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from okgames.database import Database
@@ -16,8 +16,7 @@ class GroupIsRead(Exception):
     """Somebody reads as this group, and would not notice that it was rewound."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """Hold an event as the log keeps it; `data` is its JSON text."""
 
     id: UUID

@@ -2,6 +2,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, get_args
 from uuid import UUID
 
@@ -56,6 +57,8 @@ class Callbacks:
         self._journal = journal
         self._refusal_samples = refusal_samples
         self._callers_logged: set[str] = set()
+        # OK calls from few addresses, and finding out whether one is in a network takes as long as a signature.
+        self._is_expected = lru_cache(maxsize=1024)(self._look_up_caller)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one callback, always with status 200; `true` only for what is in the journal."""
@@ -105,11 +108,14 @@ class Callbacks:
     def _judge(self, query: Query, app: App | None, caller: Caller) -> Verdict:
         if app is None:
             return judge_nameless(query, self._apps.values())
-        caller_is_expected = is_expected(caller, app)
+        caller_is_expected = self._is_expected(caller.text, app.application_key)
         verdict = judge(query, app, caller_is_expected=caller_is_expected)
         if not caller_is_expected and is_signed(verdict):
             self._note_unexpected(caller, app)
         return verdict
+
+    def _look_up_caller(self, caller: str, application_key: str) -> bool:
+        return is_expected(caller_of(caller, (), ()), self._apps[application_key])
 
     def _note_unexpected(self, caller: Caller, app: App) -> None:
         UNEXPECTED.inc()
