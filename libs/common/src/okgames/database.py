@@ -8,6 +8,12 @@ from asyncpg.pool import PoolConnectionProxy
 
 Tx: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
+_PLAN_SECONDS = 1
+"""
+How long a connection keeps a plan. One that was made while a queue was empty reads the whole of it with each batch,
+which is the quickest way as long as it stays empty, and takes ten times as long once a storm has filled it.
+"""
+
 _UNAVAILABLE = (
     OSError,
     TimeoutError,
@@ -54,6 +60,7 @@ class Database:
             max_inactive_connection_lifetime=0,
             timeout=5,
             command_timeout=30,
+            max_cached_statement_lifetime=_PLAN_SECONDS,
             # A transaction leaves nothing behind in its session, so a round trip after each would clear nothing.
             reset=_keep,
             server_settings=session_settings(self.schema),
@@ -85,7 +92,12 @@ class Database:
 
     async def connect(self, **settings: str) -> "asyncpg.Connection[asyncpg.Record]":
         """Open a connection outside the pool, for listening and for session locks; the caller closes it."""
-        return await asyncpg.connect(self.url, timeout=5, server_settings=session_settings(self.schema) | settings)
+        return await asyncpg.connect(
+            self.url,
+            timeout=5,
+            max_cached_statement_lifetime=_PLAN_SECONDS,
+            server_settings=session_settings(self.schema) | settings,
+        )
 
 
 async def _keep(_connection: Tx) -> None:
