@@ -121,7 +121,7 @@ async def measure(run: Run, kafka: KafkaStage) -> None:
             "events applied by the ledger from Kafka",
             [alone, table, carried],
             [at_least_times(alone, 0.7, table)],
-            "The ledger's own reader and handler, in batches of 500, events and players as in the row above; all"
+            f"The ledger's own reader and handler, in batches of {_BATCH}, events and players as in the row above; all"
             " events were there before it began. The time counts from when the reader had joined its group until the"
             " last batch was done. Only the log differs: each has a database of its own, and what the ledger writes"
             " goes to Postgres in both.",

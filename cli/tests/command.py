@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import aiohttp
+import asyncpg
 from forks import Fork, ended, okgames
 from world import ADMIN_TOKEN, CONFIG, filled
 
@@ -69,6 +70,15 @@ class Command:
         finally:
             process.terminate()
             await ended(process)
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+        """Open a connection to the command's database."""
+        connection = await asyncpg.connect(self.environment["OKGAMES_DATABASE_URL"])
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     def _start(
         self, arguments: Sequence[str], variables: Mapping[str, str], stdout: Path, stderr: Path

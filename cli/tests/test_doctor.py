@@ -1,9 +1,6 @@
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 from command import Command
 from game import WEBHOOK_SECRET
 from hypothesis import given
@@ -29,15 +26,6 @@ def findings(command: Command, code: int, **variables: str) -> dict[tuple[str, s
 
 def levels(found: dict[tuple[str, str], str]) -> dict[str, str]:
     return {what: level for level, what in found}
-
-
-@asynccontextmanager
-async def connected(command: Command) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(command.environment["OKGAMES_DATABASE_URL"])
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def test_all_is_well_where_okgames_runs_and_nothing_waits(command: Command) -> None:
@@ -73,7 +61,7 @@ async def test_what_waits_for_somebody_is_found(command: Command) -> None:
         await park_payment_of("sold_no_more", command)
         endpoint = json.loads(command.prints("endpoints", "list", "--json"))
         command.prints("endpoints", "pause", endpoint["id"])
-    async with connected(command) as connection:
+    async with command.database() as connection:
         await connection.execute(
             """
             update notifier.deliveries set created_at = now() - interval '2 hours';
@@ -91,7 +79,7 @@ async def test_what_waits_for_somebody_is_found(command: Command) -> None:
     assert found["warning", "deliveries"].startswith("one waits since ")
     assert "OK may not have heard 1" == found["warning", "answers"]
     assert found["warning", "process"].startswith("nothing answers at ")
-    async with connected(command) as connection:
+    async with command.database() as connection:
         await connection.execute("update notifier.endpoints set paused_reason = 'failing'")
     assert endpoint["url"] in findings(command, 1)["wrong", "endpoints"]
 
@@ -100,7 +88,7 @@ async def test_an_empty_database_is_left_empty(command: Command) -> None:
     found = findings(command, 1)
 
     assert "subscription_ledger/0001_ledger" in found["wrong", "migrations"]
-    async with connected(command) as connection:
+    async with command.database() as connection:
         schemas = await connection.fetch("select nspname from pg_namespace where nspname !~ '^pg_'")
     assert {"information_schema", "public"} == {name for (name,) in schemas}
 

@@ -1,6 +1,4 @@
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -91,7 +89,7 @@ async def test_on_kafka_it_is_the_same(command: Command, kafka_servers: list[str
         before = timeline(command)
         # A group shows that it has read once its position is kept.
         await wait_until(lambda: is_refused(command, kafka), timeout=20)
-    async with connected(command) as connection:
+    async with command.database() as connection:
         await connection.execute("drop schema subscription_ledger cascade")
     command.prints("migrate", **kafka)
 
@@ -121,13 +119,13 @@ def test_a_database_out_of_reach_is_a_failure(command: Command) -> None:
 
 async def lose(command: Command, schema: str) -> None:
     """Put a service back to where it was before it was used."""
-    async with connected(command) as connection:
+    async with command.database() as connection:
         await connection.execute(f"drop schema {schema} cascade")
     command.prints("migrate")
 
 
 async def partitions_held(command: Command) -> int:
-    async with connected(command) as connection:
+    async with command.database() as connection:
         held: int = await connection.fetchval(
             """
             select count(*) from pg_locks join pg_database on pg_database.oid = database
@@ -138,14 +136,14 @@ async def partitions_held(command: Command) -> int:
 
 
 async def cursors(command: Command) -> list[tuple[object, ...]]:
-    async with connected(command) as connection:
+    async with command.database() as connection:
         found = await connection.fetch("select * from event_log.cursors where reader_group = 'subscription-ledger'")
     return sorted(map(tuple, found))
 
 
 async def read_to_the_end(command: Command) -> None:
     """Wait until every reader has read what is in the log."""
-    async with connected(command) as connection:
+    async with command.database() as connection:
         await wait_until(lambda: is_read(connection), timeout=20)
 
 
@@ -158,12 +156,3 @@ async def is_read(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
         )
         """
     )
-
-
-@asynccontextmanager
-async def connected(command: Command) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(command.environment["OKGAMES_DATABASE_URL"])
-    try:
-        yield connection
-    finally:
-        await connection.close()

@@ -57,7 +57,7 @@ def postgres_url() -> Iterator[str]:
         yield given
         return
     with (
-        own_directory(_folder_for_data(), "okgames-tests") as directory,
+        own_directory(_folder_for_data(), "okgames-databases") as directory,
         embedded_postgres(directory, durable=False, grace=2.0) as url,
     ):
         yield url
