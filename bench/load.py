@@ -33,6 +33,8 @@ class Connection:
         self._socket = socket.create_connection((host, int(port)))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._answer = b""
+        self._last_head = b""
+        self._body_length = 0
         self.fileno = self._socket.fileno()
         self.due = 0.0
 
@@ -53,10 +55,11 @@ class Connection:
 
     def _is_whole(self) -> bool:
         head, found, body = self._answer.partition(_END_OF_HEAD)
-        if not found:
-            return False
-        length = head[head.lower().index(_CONTENT_LENGTH) + len(_CONTENT_LENGTH) :].partition(b"\r")[0]
-        return len(body) >= int(length)
+        if found and head != self._last_head:
+            # The answers of one second have the same.
+            length = head[head.lower().index(_CONTENT_LENGTH) + len(_CONTENT_LENGTH) :].partition(b"\r")[0]
+            self._last_head, self._body_length = head, int(length)
+        return bool(found) and len(body) >= self._body_length
 
 
 class Load:

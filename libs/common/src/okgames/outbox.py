@@ -2,6 +2,7 @@ import zlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from okgames.database import Database, Tx
 from okgames.events import Event
@@ -25,19 +26,14 @@ async def append(tx: Tx, *events: Event) -> None:
     """
     if not events:
         return
-    topic = _one_topic(events)
     await tx.execute(
-        """
-        select event_log.append($1, $2::int[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[], $7::text[])
-        """,
-        topic,
-        [partition_of(event.key) for event in events],
-        [event.id for event in events],
-        [event.type for event in events],
-        [event.key for event in events],
-        [event.occurred_at for event in events],
-        [event.model_dump_json() for event in events],
+        "select event_log.append($1, $2::event_log.new_event[])", _one_topic(events), [_record(each) for each in events]
     )
+
+
+def _record(event: Event) -> tuple[int, UUID, str, str, datetime, str]:
+    key = event.key
+    return partition_of(key), event.id, event.type, key, event.occurred_at, event.model_dump_json()
 
 
 def _one_topic(events: Sequence[Event]) -> str:

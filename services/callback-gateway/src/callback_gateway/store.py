@@ -35,63 +35,57 @@ async def write_callbacks(connection: Tx, callbacks: Mapping[str, Received], rec
         return set()
     known = await connection.fetchval(
         """
-        with received as materialized (
-            select *
-            from rows from (json_to_recordset($1::json) as (
-                id uuid, application_key text, uid text, product text, transaction_time timestamptz, content text,
-                query text, caller text, partition int, type text, key text, body json
-            )) with ordinality
-        ), written as (
+        with written as (
             insert into callbacks (
                 id, application_key, uid, product, event_type, content, query, caller, transaction_time, received_at
             )
-            select id, application_key, uid, product, type, content, query, caller, transaction_time, $2
-            from received
+            select id, application_key, uid, product, event_type, content, query, caller, transaction_time, $2
+            from unnest($1::received[])
             order by id
             on conflict (id) do nothing
             returning id
+        ), new as (
+            select array_agg(id) as ids, count(*) = cardinality($1) as are_all from written
         )
         select
-            array_agg(id) filter (where not is_new),
-            case when bool_or(is_new) then event_log.append(
+            case when not are_all then array(
+                select id from unnest($1::received[]) where id <> all (coalesce(ids, '{}'))
+            ) end,
+            case when ids is not null then event_log.append(
                 $3,
-                array_agg(partition) filter (where is_new),
-                array_agg(id) filter (where is_new),
-                array_agg(type) filter (where is_new),
-                array_agg(key) filter (where is_new),
-                array_agg(transaction_time) filter (where is_new),
-                array_agg(body::text) filter (where is_new)
+                array(
+                    select row(partition, id, event_type, key, transaction_time, data)::event_log.new_event
+                    from unnest($1::received[])
+                    where are_all or id = any (ids)
+                )
             )::text end
-        from (
-            select received.*, written.id is not null as is_new
-            from received left join written on written.id = received.id
-            order by ordinality
-        ) as each
+        from new
         """,
-        orjson.dumps(rows).decode(),
+        rows,
         received_at,
         Topic.PAYMENTS,
     )
     return set(map(str, known or ()))
 
 
-def _row(callback: Received, accepted: Accepted) -> dict[str, object]:
+def _row(callback: Received, accepted: Accepted) -> tuple[object, ...]:
     body = accepted.body
-    key = f"{body['application_key']}:{body['uid']}"
-    return {
-        "id": body["id"],
-        "application_key": body["application_key"],
-        "uid": body["uid"],
-        "product": body["product"],
-        "transaction_time": body["occurred_at"],
-        "content": accepted.identity.content,
-        "query": callback.query,
-        "caller": callback.caller,
-        "partition": partition_of(key),
-        "type": accepted.event_type.__name__,
-        "key": key,
-        "body": body,
-    }
+    application_key, uid = body["application_key"], body["uid"]
+    key = f"{application_key}:{uid}"
+    return (
+        body["id"],
+        application_key,
+        uid,
+        body["product"],
+        accepted.event_type.__name__,
+        accepted.identity.content,
+        callback.query,
+        callback.caller,
+        body["occurred_at"],
+        partition_of(key),
+        key,
+        orjson.dumps(body).decode(),
+    )
 
 
 async def load_callbacks(tx: Tx, ids: Collection[str]) -> dict[str, Stored]:
