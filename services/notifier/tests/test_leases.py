@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 
 import pytest
@@ -169,3 +169,50 @@ async def test_what_could_not_be_recorded_is_recorded_when_the_database_is_back(
 
 async def is_empty(connection: Tx, table: str) -> bool:
     return not await connection.fetchval(f"select exists (select from {table})")
+
+
+async def test_a_plan_that_was_made_while_nothing_was_pending_reads_only_what_is_asked_for_after_a_storm(
+    database: Database,
+) -> None:
+    endpoint = Game().endpoint(url="http://127.0.0.1:9/")
+    connection = await database.connect()
+    await save_endpoints(connection, [endpoint])
+
+    async def rows_read() -> int:
+        read: int = await connection.fetchval("select sum(idx_tup_fetch)::int from pg_stat_xact_user_tables")
+        return read
+
+    async def deliver_five() -> int:
+        """Return how many rows were read on the way."""
+        async with connection.transaction():
+            before = await rows_read()
+            lanes = await claim_lanes(connection, {endpoint.id: 5}, LATER, timedelta(minutes=1), 1)
+            assert 5 == len(lanes)
+            leases = {lane.key: lane.leased_until for lane in lanes}
+            attempts = [first_attempt(lane, Delivered()) for lane in lanes]
+            releases = [Release(lane, NOW) for lane in lanes]
+            await courier._save(connection, {endpoint.id: endpoint}, leases, attempts, releases)
+            return await rows_read() - before
+
+    async def one_by_one(rounds: range) -> int:
+        usual = 0
+        for each in rounds:
+            await arrive(connection, endpoint, range(5 * each, 5 * each + 5))
+            usual = await deliver_five()
+        return usual
+
+    await one_by_one(range(50))
+    await connection.execute("vacuum analyze")
+    # After five times Postgres keeps its plan.
+    usual = await one_by_one(range(50, 56))
+    await arrive(connection, endpoint, range(1000, 3000))
+    after_a_storm = await deliver_five()
+    connection.terminate()
+
+    assert after_a_storm <= 2 * usual
+
+
+async def arrive(connection: Tx, endpoint: Endpoint, players: Iterable[int]) -> None:
+    async with connection.transaction():
+        rewards = [reward(str(player), 1) for player in players]
+        await on_entitlements(SystemClock(), studio_of(endpoint), connection, rewards)

@@ -8,12 +8,6 @@ from asyncpg.pool import PoolConnectionProxy
 
 Tx: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
-_PLAN_SECONDS = 1
-"""
-How long a connection keeps a plan. One that was made while a queue was empty reads the whole of it with each batch,
-which is the quickest way as long as it stays empty, and takes ten times as long once a storm has filled it.
-"""
-
 _UNAVAILABLE = (
     OSError,
     TimeoutError,
@@ -60,7 +54,6 @@ class Database:
             max_inactive_connection_lifetime=0,
             timeout=5,
             command_timeout=30,
-            max_cached_statement_lifetime=_PLAN_SECONDS,
             # A transaction leaves nothing behind in its session, so a round trip after each would clear nothing.
             reset=_keep,
             server_settings=session_settings(self.schema),
@@ -95,7 +88,6 @@ class Database:
         return await asyncpg.connect(
             self.url,
             timeout=5,
-            max_cached_statement_lifetime=_PLAN_SECONDS,
             server_settings=session_settings(self.schema) | settings,
         )
 

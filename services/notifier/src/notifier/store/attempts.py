@@ -15,7 +15,7 @@ async def save_attempts(tx: Tx, attempts: Sequence[Attempt], held: Collection[La
     Only a success moves a delivery on where the lease of its lane was lost: who took the lane over decides the rest.
     An attempt that is there already was kept by a commit whose answer got lost.
     """
-    # Asking for the state instead of finished_at would let the planner begin with all that are pending.
+    # Were "is null" asked for, or the state, the planner could begin with all that are pending.
     rows = await tx.fetch(
         """
         with made as (
@@ -33,7 +33,7 @@ async def save_attempts(tx: Tx, attempts: Sequence[Attempt], held: Collection[La
         set attempts = d.attempts + 1, step = made.step, state = made.state,
             finished_at = case when made.state <> 'pending' then made.at end
         from made
-        where d.id = made.delivery_id and made.state is not null and d.finished_at is null
+        where d.id = made.delivery_id and made.state is not null and num_nulls(d.finished_at) = 1
         returning d.id, d.attempts, d.state
         """,
         *zip(*(_row(attempt, is_held=attempt.lane.key in held) for attempt in attempts), strict=True),

@@ -81,7 +81,7 @@ async def resume_endpoint(tx: Tx, endpoint_id: UUID, now: datetime) -> None:
         now,
     )
     await tx.execute(
-        "update deliveries set step = 0 where endpoint_id = $1 and state = 'pending' and step > 0", endpoint_id
+        "update deliveries set step = 0 where endpoint_id = $1 and finished_at is null and step > 0", endpoint_id
     )
 
 
@@ -91,7 +91,7 @@ async def load_endpoints(tx: Tx, endpoint_id: UUID | None = None) -> list[Endpoi
         """
         select id, application_key, url, configured, case when paused_at is null then 'active' else 'paused' end,
             paused_reason, paused_at, failing_since, consecutive_failures,
-            (select count(*) from deliveries where endpoint_id = endpoints.id and state = 'pending')
+            (select count(*) from deliveries where endpoint_id = endpoints.id and finished_at is null)
         from endpoints
         where $1::uuid is null or id = $1
         order by application_key, url

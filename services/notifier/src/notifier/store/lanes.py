@@ -6,6 +6,10 @@ from uuid import UUID
 from notifier.domain.lane import Lane, LaneKey, PendingDelivery, Release
 from okgames.database import Tx
 
+# A plan that is made while this queue is empty must not read the whole of it later. So rows are found by their key, one
+# by one, in lateral subqueries that the planner cannot turn round, and changed where they were found, since they are
+# locked.
+
 _DELIVERIES_OF_LANE: Final = 10
 
 
@@ -15,8 +19,8 @@ async def claim_lanes(tx: Tx, room: Mapping[UUID, int], now: datetime, lease: ti
 
     `leased_by` is the server's number of a connection that lasts as long as the process that leases.
     """
-    # A lease that is lost with a crash of the server is only taken again.
-    await tx.execute("set local synchronous_commit = off")
+    # A lease that is lost with a crash of the server is only taken again. And a bitmap would be of all that is due.
+    await tx.execute("set local synchronous_commit = off; set local enable_bitmapscan = off")
     due = await tx.fetch(
         """
         select due.endpoint_id, due.uid, (select clock_timestamp() + $4) as leased_until
@@ -25,7 +29,7 @@ async def claim_lanes(tx: Tx, room: Mapping[UUID, int], now: datetime, lease: ti
         cross join lateral (
             select endpoint_id, uid
             from lanes
-            where endpoint_id = room.endpoint_id
+            where endpoint_id::text = room.endpoint_id::text
                 and due_at <= $3
                 and (leased_until is null or leased_until < clock_timestamp())
             order by due_at
@@ -60,26 +64,30 @@ async def free_lanes_of_the_dead(tx: Tx) -> None:
 async def _lease(
     tx: Tx, keys: Sequence[LaneKey], leased_until: datetime, leased_by: int
 ) -> list[list[PendingDelivery]]:
-    # Not in one statement with the locking: that one may still see as pending what was not when it got the locks,
-    # and the planner, who cannot know how few they are, would read all lanes to find them again.
+    # Not in one statement with the locking: that one may still see as pending what was not when it got the locks.
     rows = await tx.fetch(
         """
         with leased as (
             update lanes
             set leased_until = $3, leased_by = $5
-            from unnest($1::uuid[], $2::text[]) as due (endpoint_id, uid)
-            where lanes.endpoint_id = due.endpoint_id and lanes.uid = due.uid
+            where ctid = any (array(
+                select found.ctid
+                from unnest($1::uuid[], $2::text[]) as due (endpoint_id, uid)
+                cross join lateral (
+                    select ctid from lanes where endpoint_id = due.endpoint_id and uid = due.uid offset 0
+                ) as found
+            ))
         )
-        select lane.place, d.id, d.event_id, webhooks.type, webhooks.body, d.step
+        select lane.place, d.id, d.event_id, w.type, w.body, d.step
         from unnest($1::uuid[], $2::text[]) with ordinality as lane (endpoint_id, uid, place)
         cross join lateral (
             select id, event_id, step, position
             from deliveries
-            where endpoint_id = lane.endpoint_id and uid = lane.uid and state = 'pending'
+            where endpoint_id = lane.endpoint_id and uid = lane.uid and finished_at is null
             order by position
             limit $4
         ) as d
-        join webhooks on webhooks.event_id = d.event_id
+        cross join lateral (select type, body from webhooks where event_id = d.event_id offset 0) as w
         order by lane.place, d.position
         """,
         *zip(*keys, strict=True),
@@ -101,7 +109,11 @@ async def find_next_due(tx: Tx, endpoint_ids: Sequence[UUID], now: datetime) -> 
         from unnest($1::uuid[]) as wanted (id)
         join endpoints on endpoints.id = wanted.id and endpoints.paused_at is null
         cross join lateral (
-            select due_at from lanes where endpoint_id = endpoints.id and due_at > $2 order by due_at limit 1
+            select due_at
+            from lanes
+            where endpoint_id::text = endpoints.id::text and due_at > $2
+            order by due_at
+            limit 1
         ) as next
         """,
         endpoint_ids,
@@ -114,12 +126,11 @@ async def lock_leases(tx: Tx, leases: Mapping[LaneKey, datetime]) -> set[LaneKey
     """Lock lanes and return those that are still leased until the time given for each."""
     rows = await tx.fetch(
         """
-        select lanes.endpoint_id, lanes.uid, lanes.leased_until is not distinct from held.leased_until as is_held
-        from unnest($1::uuid[], $2::text[], $3::timestamptz[]) with ordinality
-            as held (endpoint_id, uid, leased_until, place)
-        join lanes on lanes.endpoint_id = held.endpoint_id and lanes.uid = held.uid
-        order by held.place
-        for update of lanes
+        select lane.endpoint_id, lane.uid, lane.leased_until is not distinct from held.leased_until as is_held
+        from unnest($1::uuid[], $2::text[], $3::timestamptz[]) as held (endpoint_id, uid, leased_until)
+        cross join lateral (
+            select * from lanes where endpoint_id = held.endpoint_id and uid = held.uid for update
+        ) as lane
         """,
         *zip(*((*key, leases[key]) for key in sorted(leases)), strict=True),
     )
@@ -136,12 +147,20 @@ async def release_lanes(tx: Tx, releases: Sequence[Release]) -> bool:
     status = await tx.execute(
         """
         delete from lanes
-        using unnest($1::uuid[], $2::text[]) as released (endpoint_id, uid)
-        where lanes.endpoint_id = released.endpoint_id and lanes.uid = released.uid
-            and not exists (
-                select from deliveries
-                where endpoint_id = released.endpoint_id and uid = released.uid and state = 'pending'
-            )
+        where ctid = any (array(
+            select found.ctid
+            from unnest($1::uuid[], $2::text[]) as released (endpoint_id, uid)
+            cross join lateral (
+                select ctid
+                from lanes
+                where endpoint_id = released.endpoint_id and uid = released.uid
+                    and not exists (
+                        select from deliveries
+                        where endpoint_id = released.endpoint_id and uid = released.uid and finished_at is null
+                    )
+                offset 0
+            ) as found
+        ))
         """,
         endpoint_ids,
         uids,
@@ -151,9 +170,15 @@ async def release_lanes(tx: Tx, releases: Sequence[Release]) -> bool:
     await tx.execute(
         """
         update lanes
-        set due_at = released.due_at, leased_until = null
-        from unnest($1::uuid[], $2::text[], $3::timestamptz[]) as released (endpoint_id, uid, due_at)
-        where lanes.endpoint_id = released.endpoint_id and lanes.uid = released.uid
+        set due_at = found.due_at, leased_until = null
+        from (
+            select lane.ctid, released.due_at
+            from unnest($1::uuid[], $2::text[], $3::timestamptz[]) as released (endpoint_id, uid, due_at)
+            cross join lateral (
+                select ctid from lanes where endpoint_id = released.endpoint_id and uid = released.uid offset 0
+            ) as lane
+        ) as found
+        where lanes.ctid = found.ctid
         """,
         endpoint_ids,
         uids,
