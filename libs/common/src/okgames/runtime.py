@@ -111,7 +111,7 @@ def relieve_collector() -> None:
     at all of it again every few hundred objects.
     """
     gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
+    gc.set_threshold(50_000, 10, 10)
 
 
 @asynccontextmanager

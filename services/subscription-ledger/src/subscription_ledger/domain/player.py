@@ -113,12 +113,13 @@ class Player:
 
     def _cover(self, product: str, before: Subscription | None, fact: Fact, terms: Terms) -> None:
         history = self.histories.get(product)
-        if history is not None:
+        if history:
             earlier = coverages(history, terms)
-            history.append(fact)
-            self.covered |= dict(coverages(history, terms).items() - earlier.items())
+            self.covered |= dict(coverages([*history, fact], terms).items() - earlier.items())
         elif fact.kind is not FactKind.CANCELLATION:
             self.covered[fact.id] = coverage(before, fact)
+        if history is not None:
+            history.append(fact)
 
     def _tell_of_fact(
         self, product: str, fact: Fact, subscription: Subscription, terms: Terms, told_at: datetime

@@ -32,22 +32,15 @@ async def lock_players(tx: Tx, keys: Collection[PlayerKey]) -> list[Player]:
     Locks are taken in one order, so that two transactions never wait for each other.
     """
     wanted = list(columns(sorted(keys)))
-    locked = await _lock(tx, wanted)
-    if len(locked) < len(keys):
-        await tx.execute(
-            """
-            insert into players (application_key, uid)
-            select * from unnest($1::text[], $2::text[])
-            on conflict do nothing
-            """,
-            *wanted,
-        )
-        locked = await _lock(tx, wanted)
-    return await _with_standings(tx, locked)
-
-
-async def _lock(tx: Tx, wanted: Sequence[object]) -> "list[asyncpg.Record]":
-    return await tx.fetch(
+    await tx.execute(
+        """
+        insert into players (application_key, uid)
+        select * from unnest($1::text[], $2::text[])
+        on conflict do nothing
+        """,
+        *wanted,
+    )
+    locked = await tx.fetch(
         """
         select application_key, uid, version
         from unnest($1::text[], $2::text[]) as wanted (application_key, uid)
@@ -57,6 +50,7 @@ async def _lock(tx: Tx, wanted: Sequence[object]) -> "list[asyncpg.Record]":
         """,
         *wanted,
     )
+    return await _with_standings(tx, locked)
 
 
 async def claim_lapsing_players(tx: Tx, now: datetime, limit: int) -> list[Player]:
