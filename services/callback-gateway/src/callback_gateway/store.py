@@ -44,28 +44,20 @@ async def write_callbacks(connection: Tx, callbacks: Mapping[str, Received], rec
             order by id
             on conflict (id) do nothing
             returning id
-        ), new as (
-            select array_agg(id) as ids, count(*) = cardinality($1) as are_all from written
         )
         select
-            case when not are_all then array(
-                select id from unnest($1::received[]) where id <> all (coalesce(ids, '{}'))
-            ) end,
-            case when ids is not null then event_log.append(
-                $3,
-                array(
-                    select row(partition, id, event_type, key, transaction_time, data)::event_log.new_event
-                    from unnest($1::received[])
-                    where are_all or id = any (ids)
-                )
-            )::text end
-        from new
+            array(select id from unnest($1::received[]) where id not in (select id from written)),
+            event_log.append($3, array(
+                select row(partition, id, event_type, key, transaction_time, data)::event_log.new_event
+                from unnest($1::received[])
+                where id in (select id from written)
+            ))::text
         """,
         rows,
         received_at,
         Topic.PAYMENTS,
     )
-    return set(map(str, known or ()))
+    return set(map(str, known))
 
 
 def _row(callback: Received, accepted: Accepted) -> tuple[object, ...]:
