@@ -198,7 +198,20 @@ async def stage(parent: Path) -> AsyncIterator[Stage]:
             http = await exits.enter_async_context(aiohttp.ClientSession())
             admin = await asyncpg.connect(url)
             exits.push_async_callback(admin.close)
+            await _age(admin)
             yield Stage(Path(folder), url, admin, http, exits)
+
+
+async def _age(admin: asyncpg.Connection) -> None:
+    """
+    Fill the files of the write-ahead log once.
+
+    A Postgres that has run for a day writes over old ones; a new one stops for 20 ms at each 16 MB to make another.
+    """
+    await admin.execute("create table filler as select repeat('x', 1000) as text from generate_series(1, 500000)")
+    await admin.execute("drop table filler")
+    await admin.execute("checkpoint")
+    await admin.execute("checkpoint")
 
 
 def free_ports(count: int) -> list[int]:
