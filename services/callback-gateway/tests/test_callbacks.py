@@ -227,6 +227,18 @@ async def test_every_kind_of_connection_gets_a_whole_answer(gateway: Gateway, re
     assert reply("xml").body == body
 
 
+async def test_an_escaped_spelling_of_the_path_is_the_same_path(gateway: Gateway) -> None:
+    host, _, port = gateway.base.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+
+    writer.write(f"GET /ok/c%61llback?{signed(purchase())} HTTP/1.1\r\nHost: gateway\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+    body = await reader.readexactly(len(reply("xml").body))
+    writer.close()
+
+    assert reply("xml").body == body
+
+
 async def test_requests_sent_together_on_one_connection_are_answered_in_order(gateway: Gateway) -> None:
     host, _, port = gateway.base.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))

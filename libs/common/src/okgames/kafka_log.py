@@ -77,7 +77,7 @@ class KafkaLog:
             session_timeout_ms=int(_SESSION * 1000),
             heartbeat_interval_ms=int(_HEARTBEAT * 1000),
             rebalance_timeout_ms=int(_REBALANCE * 1000),
-            # Batches of 500 events of less than a kilobyte, some of them in advance.
+            # Batches of 1000 events of less than a kilobyte each, some of them in advance.
             max_partition_fetch_bytes=1024 * 1024,
             fetch_max_wait_ms=int(_POLL * 1000),
         )

@@ -145,7 +145,7 @@ class _Reader:
             while True:
                 found = await (fetched or self._fetch({}))
                 rows, ends = found.rows, found.ends
-                records = [Record(row["id"], row["type"], row["key"], row["data"]) for row in rows]
+                records = [Record(*row[2:]) for row in rows]
                 is_full = len(rows) == self.max_records
                 complete_until = None if is_full else await self._complete_until(found.asked_at)
                 # Where there is more, it is brought while this batch is handled.
