@@ -20,13 +20,13 @@ _SETTINGS: Final = (
     "unix_socket_permissions=0700",
     "max_connections=200",
     "shared_buffers=256MB",
-    # Its log's files are used again: a new one, each 16 MB, keeps all callbacks waiting for 20 ms.
-    "min_wal_size=512MB",
     "jit=off",
     "timezone=UTC",
     "log_timezone=UTC",
     "log_checkpoints=off",
 )
+# Files of the write-ahead log are used again: making a new one, each 16 MB, keeps all callbacks waiting for 20 ms.
+_DURABLE: Final = ("min_wal_size=512MB",)
 # A crash of the machine may destroy the data; a crash of Postgres does not.
 _NOT_DURABLE: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
@@ -78,9 +78,7 @@ class Server:
         # The processes that wrote these are gone, or the lock would be taken; the numbers in them may be anybody's.
         for stale in (self._layout.data / "postmaster.pid", *socket_dir.glob(".s.PGSQL.*.lock")):
             stale.unlink(missing_ok=True)
-        settings = [*_SETTINGS, f"unix_socket_directories={socket_dir}"]
-        if not self._durable:
-            settings += _NOT_DURABLE
+        settings = [*_SETTINGS, *(_DURABLE if self._durable else _NOT_DURABLE), f"unix_socket_directories={socket_dir}"]
         return subprocess.Popen(  # noqa: S603 - the wheel's program
             self._command("postgres", "-D", self._seen(self._layout.data), *(f"--{setting}" for setting in settings)),
             cwd=self._layout.data,
