@@ -1,7 +1,6 @@
 import asyncio
 import json
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +18,7 @@ from system import Program, System
 
 from okgames.embedded_postgres import embedded_postgres
 from okgames.kafka import KafkaAddress
+from okgames.kafka_brokers import free_ports
 from okgames.testing import wait_until
 
 _HERE: Final = Path(__file__).parent
@@ -212,17 +212,6 @@ async def _age(admin: asyncpg.Connection) -> None:
     await admin.execute("drop table filler")
     await admin.execute("checkpoint")
     await admin.execute("checkpoint")
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 async def _listens(port: int) -> bool:

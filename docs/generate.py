@@ -32,6 +32,7 @@ References: TypeAlias = Mapping[type[BaseModel], Document]
 ROOT: Final = Path(__file__).parents[1]
 COMPONENT: Final = "#/components/schemas/{model}"
 WRITTEN_BY: Final = "Written by `make docs`; change the code instead."
+PAGES: Final = {"page", "window_page"}
 QUERY_KINDS: Final = {"query_int": {"type": "integer"}, "query_time": {"type": "string", "format": "date-time"}}
 
 
@@ -182,7 +183,7 @@ def http_operation(tag: str, route: Route, references: References) -> Document:
         # OK's callback, which its own page describes; whatever becomes of it, the status is 200.
         content = {reply(form).content_type.split(";")[0]: {} for form in get_args(AnswerFormat)}
         return described | {"security": [{}], "responses": {"200": {"description": "OK's answer.", "content": content}}}
-    is_page = any(isinstance(call.func, ast.Name) and call.func.id == "page" for call in calls_in(function))
+    is_page = any(isinstance(call.func, ast.Name) and call.func.id in PAGES for call in calls_in(function))
     schema = {"$ref": COMPONENT.format(model="Page")} if is_page else {"type": "object"}
     problem = {"application/problem+json": {"schema": {"$ref": COMPONENT.format(model="Problem")}}}
     return described | {

@@ -126,11 +126,10 @@ async def save_players(tx: Tx, players: Sequence[Player]) -> None:
         """
         update players
         set version = new.version, lapses_due_at = new.lapses_due_at
-        from unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[])
-            as new (application_key, uid, version, lapses_due_at)
+        from unnest($1::changed_player[]) as new
         where players.application_key = new.application_key and players.uid = new.uid
         """,
-        *columns((each.application_key, each.uid, each.version, each.lapses_due_at) for each in players),
+        [(each.application_key, each.uid, each.version, each.lapses_due_at) for each in players],
     )
     await tx.execute(
         """
@@ -138,16 +137,13 @@ async def save_players(tx: Tx, players: Sequence[Player]) -> None:
             application_key, uid, product, phase, since, until, lapses_at, last_at, last_rank, last_id, tolerance,
             runs_to_end, told_at
         )
-        select * from unnest(
-            $1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[],
-            $8::timestamptz[], $9::int[], $10::uuid[], $11::interval[], $12::boolean[], $13::timestamptz[]
-        )
+        select * from unnest($1::changed_subscription[])
         on conflict (application_key, uid, product) do update set
             phase = excluded.phase, since = excluded.since, until = excluded.until, lapses_at = excluded.lapses_at,
             last_at = excluded.last_at, last_rank = excluded.last_rank, last_id = excluded.last_id,
             tolerance = excluded.tolerance, runs_to_end = excluded.runs_to_end, told_at = excluded.told_at
         """,
-        *columns(
+        [
             (
                 each.application_key,
                 each.uid,
@@ -164,7 +160,7 @@ async def save_players(tx: Tx, players: Sequence[Player]) -> None:
             for each in players
             for product in sorted(each.touched)
             for standing in [each.standings[product]]
-        ),
+        ],
     )
 
 

@@ -1,0 +1,23 @@
+-- What a batch changes, as arrays of records: an array for each column costs the client twice as much.
+create type changed_player as (
+    application_key text,
+    uid text,
+    version bigint,
+    lapses_due_at timestamptz
+);
+
+create type changed_subscription as (
+    application_key text,
+    uid text,
+    product text,
+    phase text,
+    since timestamptz,
+    until timestamptz,
+    lapses_at timestamptz,
+    last_at timestamptz,
+    last_rank int,
+    last_id uuid,
+    tolerance interval,
+    runs_to_end boolean,
+    told_at timestamptz
+);
