@@ -85,11 +85,7 @@ class Database:
 
     async def connect(self, **settings: str) -> "asyncpg.Connection[asyncpg.Record]":
         """Open a connection outside the pool, for listening and for session locks; the caller closes it."""
-        return await asyncpg.connect(
-            self.url,
-            timeout=5,
-            server_settings=session_settings(self.schema) | settings,
-        )
+        return await asyncpg.connect(self.url, timeout=5, server_settings=session_settings(self.schema) | settings)
 
 
 async def _keep(_connection: Tx) -> None:

@@ -1,4 +1,4 @@
--- What a batch changes, as arrays of records: an array for each column costs the client twice as much.
+-- What a batch changes, each as one array of records, as the log takes its events.
 create type changed_player as (
     application_key text,
     uid text,

@@ -1,4 +1,4 @@
--- One array of records costs the server less than a JSON text, and the client less than an array for each column.
+-- One array of records costs the server less than a JSON text does.
 create type event_log.new_event as (
     partition int,
     id uuid,
