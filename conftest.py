@@ -1,5 +1,9 @@
+import asyncio
+from collections.abc import Callable, Mapping
+
 import hypothesis
 import pytest
+import uvloop
 
 # Folders of these names stand beside this file, and pytest would take them for the packages.
 import cli  # noqa: F401 - see above
@@ -16,6 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("soak" if config.getoption("soak") else "test")
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run tests on the loop that services run on, whose transports are not those of asyncio."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

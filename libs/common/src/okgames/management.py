@@ -2,18 +2,19 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from okgames.database import Database, is_unavailable
-from okgames.http import HttpHandler, json_response
+from okgames.http import json_response
 from okgames.log import LogUnavailable
 from okgames.settings import HttpAddress
+from okgames.shortcut import LONGEST_LINE, Connections, Shortcut
 from okgames.telemetry import LAG
 
-_Answer: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+_GRACE_SECONDS: Final = 5
 
 Lags: TypeAlias = Callable[[], Awaitable[Mapping[tuple[str, str], int]]]
 """Count what each (group, topic) has not read yet; raise LogUnavailable."""
@@ -65,32 +66,27 @@ async def _fault(database: Database) -> str | None:
 
 @asynccontextmanager
 async def http_server(
-    app: web.Application, address: HttpAddress, shortcuts: Mapping[tuple[str, str], HttpHandler] = MappingProxyType({})
+    app: web.Application, address: HttpAddress, shortcuts: Mapping[str, Shortcut] = MappingProxyType({})
 ) -> AsyncIterator[None]:
     """
     Serve for as long as the context lasts; on leaving, requests under way get five seconds.
 
-    `shortcuts` are handlers of the application's own, by method and path, that are called without asking its router.
+    `shortcuts` answer GET requests to some of the application's paths, by path, as its own handlers would.
     """
-    # OK's callbacks carry a text of the game's own in the URL, where each Cyrillic letter takes six characters.
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=5, max_line_size=65536)
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, shutdown_timeout=_GRACE_SECONDS, max_line_size=LONGEST_LINE
+    )
     await runner.setup()
-    if shortcuts:
-        assert runner.server is not None
-        runner.server.request_handler = _with_shortcuts(shortcuts, runner.server.request_handler)
+    assert runner.server is not None
+    connections = Connections(shortcuts, runner.server)
     try:
-        await web.TCPSite(runner, address.host, address.port, backlog=1024).start()
-        yield
+        listening = await asyncio.get_running_loop().create_server(
+            connections if shortcuts else runner.server, address.host, address.port, backlog=1024
+        )
+        try:
+            yield
+        finally:
+            listening.close()
+            await connections.close(_GRACE_SECONDS)
     finally:
         await runner.cleanup()
-
-
-def _with_shortcuts(shortcuts: Mapping[tuple[str, str], HttpHandler], others: _Answer) -> _Answer:
-    def answer(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
-        path, _, _ = request.raw_path.partition("?")
-        shortcut = shortcuts.get((request.method, path))
-        if shortcut is not None and isinstance(request, web.Request):
-            return shortcut(request)
-        return others(request)
-
-    return answer

@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import Final, Literal, NamedTuple
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 import orjson
 
@@ -70,40 +70,34 @@ class Query(NamedTuple):
 
 def parse_query(raw: str) -> Query:
     """Split and decode what follows the `?`; a broken escape stays as it stands, so that this never fails."""
-    fields = raw.replace("+", " ").split("&")
-    decode = _unquote if raw.isascii() and not _BROKEN_ESCAPE(raw) else _unquote_anything
-    parameters: dict[str, str] = {}
-    for field in fields:
-        name, _, value = field.partition("=")
-        if "%" in field:
-            name, value = decode(name), decode(value)
-        parameters[name] = value
+    if not raw.isascii() or _IS_IRREGULAR(raw):
+        return _parse_irregular(raw)
+    try:
+        fields = _unquote(raw.replace("+", " ")).split("&")
+        parameters = dict([field.split("=", 1) for field in fields])
+    except ValueError:
+        return _parse_irregular(raw)
     if len(parameters) < len(fields) or "" in parameters:
         return _parse_irregular(raw)
     signature = parameters.pop("sig", "")
-    try:
-        hashed = "".join([f"{name}={parameters[name]}" for name in sorted(parameters)]).encode()
-    except UnicodeEncodeError:
-        return _parse_irregular(raw)
+    hashed = "".join([f"{name}={parameters[name]}" for name in sorted(parameters)]).encode()
     return Query(parameters, hashed, signature, b"\0" not in hashed)
 
 
-_BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})").search
+# Most queries can be decoded as a whole before they are split, which takes half the time: those in which no escape
+# hides a mark that splits, and none is broken.
+_IS_IRREGULAR: Final = re.compile(r"%(?:26|3[Dd]|(?![0-9A-Fa-f]{2}))").search
 
 
 def _unquote(text: str) -> str:
-    if "=" in text:
-        return _unquote_anything(text)
+    if "%" not in text:
+        return text
     # Percent escapes are those of quoted-printable but for the mark, and its decoder is written in C.
-    return a2b_qp(text.replace("%", "=")).decode(errors="surrogateescape")
-
-
-def _unquote_anything(text: str) -> str:
-    return unquote(text, errors="surrogateescape")
+    return a2b_qp(text.replace("=", "=3D").replace("%", "=")).decode()
 
 
 def _parse_irregular(raw: str) -> Query:
-    """Do the same byte by byte: names that come twice and bytes that are no text are hashed as they come."""
+    """Do the same field by field: names that come twice and bytes that are no text are hashed as they come."""
     fields = raw.encode(errors="surrogateescape").replace(b"+", b" ").split(b"&")
     split = [field.partition(b"=") for field in fields if field]
     pairs = [(unquote_to_bytes(name), unquote_to_bytes(value)) for name, _, value in split]

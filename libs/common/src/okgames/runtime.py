@@ -19,7 +19,7 @@ from okgames.consumer import Consumer, keep_going
 from okgames.database import Database
 from okgames.events import Topic
 from okgames.forwarder import GROUP, forward
-from okgames.http import HttpHandler, not_found, with_problems
+from okgames.http import not_found, with_problems
 from okgames.kafka import KafkaAddress
 from okgames.log import EventLog, LogUnavailable
 from okgames.management import http_server, management
@@ -28,6 +28,7 @@ from okgames.outbox import lags, prune
 from okgames.postgres_log import PostgresLog
 from okgames.service import Job, Service
 from okgames.settings import Settings
+from okgames.shortcut import Shortcut
 from okgames.topics import TopicsError, require_safe
 
 _HOUSEKEEPING: Final = timedelta(minutes=1)
@@ -272,11 +273,5 @@ def _api(services: Sequence[Service], settings: Settings) -> web.Application:
     return app
 
 
-def _shortcuts(services: Sequence[Service]) -> dict[tuple[str, str], HttpHandler]:
-    """Return what OK calls: for so small an answer, finding the route takes as long as the signature."""
-    return {
-        (route.method, route.path): route.handler
-        for service in services
-        for route in service.routes
-        if route.scope is None
-    }
+def _shortcuts(services: Sequence[Service]) -> dict[str, Shortcut]:
+    return {route.path: route.shortcut for service in services for route in service.routes if route.shortcut}

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from okgames.database import Database, Tx
 from okgames.events import Event, Topic
+from okgames.shortcut import Shortcut
 
 
 class Poisoned(Exception):
@@ -36,12 +37,17 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Route:
-    """Answer one method and path; `scope` is what the token must allow, None where no token is wanted."""
+    """
+    Answer one method and path; `scope` is what the token must allow, None where no token is wanted.
+
+    `shortcut` answers GET requests in their plainest form as `handler` would, for what is called too often for it.
+    """
 
     method: str
     path: str
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     scope: Scope | None
+    shortcut: Shortcut | None = None
 
 
 @dataclass(frozen=True)

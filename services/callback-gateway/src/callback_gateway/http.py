@@ -1,15 +1,14 @@
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Final, get_args
+from typing import Final, NamedTuple, get_args
 from uuid import UUID
 
 import structlog
-from aiohttp import HttpVersion11, hdrs, web
-from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http import SERVER_SOFTWARE
+from aiohttp import hdrs, web
 from prometheus_client import Counter
 
 from callback_gateway import store
@@ -24,6 +23,7 @@ from okgames.database import Database
 from okgames.http import Problem, cursor_of, page, query_int, query_time, read_cursor, wrong_cursor
 from okgames.ok_protocol import AnswerFormat, ErrorCode, Query, parse_query, reply
 from okgames.service import Route, Scope
+from okgames.shortcut import Answer, Asked
 
 _OK_WAITS_SECONDS: Final = 5.0
 _CALLERS_LOGGED: Final = 1000
@@ -60,50 +60,61 @@ class Callbacks:
         # OK calls from few addresses, and finding out whether one is in a network takes as long as a signature.
         self._is_expected = lru_cache(maxsize=1024)(self._look_up_caller)
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.Request) -> web.Response:
         """Answer one callback, always with status 200; `true` only for what is in the journal."""
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         # As it came: what was decoded before would be decoded twice, and hashed wrongly.
-        raw = request.raw_path.partition("?")[2]
-        query = parse_query(raw)
+        query = request.raw_path.partition("?")[2]
+        forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
+        asked = Asked(query, request.remote, forwarded, lambda: request.transport is None)
+        self.shortcut(asked, lambda answer: None if answered.done() else answered.set_result(answer))
+        answer = await answered
+        return web.Response(body=answer.body, headers=answer.headers)
+
+    def shortcut(self, asked: Asked, say: Callable[[Answer], None]) -> None:
+        """Do the same without aiohttp's request and response, which take longer than all the rest."""
+        deadline = time.monotonic() + _OK_WAITS_SECONDS
+        query = parse_query(asked.query)
         app = self._apps.get(query.parameters.get("application_key", ""))
+        answers = _ANSWERS[app.answers if app else "xml"]
         try:
-            error = await self._decide(request, raw, query, app)
+            caller = caller_of(asked.peer, asked.forwarded, self._trusted_proxies)
+            verdict = self._judge(query, app, caller)
+            callback = _Callback(asked, app, caller.text, verdict, deadline)
+            received = to_journal(verdict, asked.query, caller.text)
+            if received is not None:
+                self._journal.record(received, lambda outcome: say(answers[self._conclude(callback, outcome)]))
+                return
+            error = self._conclude(callback, Outcome.REFUSED)
         except Exception:
             logger.exception("callback_failed")
             _ANSWERED[Outcome.FAILED].inc()
             error = ErrorCode.UNKNOWN
-        return _response(request, app.answers if app else "xml", error)
+        say(answers[error])
 
-    async def _decide(self, request: web.Request, raw: str, query: Query, app: App | None) -> ErrorCode | None:
-        deadline = time.monotonic() + _OK_WAITS_SECONDS
-        caller = self._caller(request)
-        verdict = self._judge(query, app, caller)
-        received = to_journal(verdict, raw, caller.text)
-        outcome = await self._journal.record(received) if received else Outcome.REFUSED
+    def _conclude(self, callback: "_Callback", outcome: Outcome) -> ErrorCode | None:
+        """Return what OK is told, and note what we want to know of it ourselves."""
+        asked, app, caller, verdict, deadline = callback
         _ANSWERED[outcome].inc()
-        if received and outcome in (Outcome.NEW, Outcome.REPEATED):
-            if request.transport is None or time.monotonic() > deadline:
-                self._journal.note_ack_uncertain(received.identity.id)
+        identity = verdict.identity
+        if identity and outcome in (Outcome.NEW, Outcome.REPEATED):
+            if asked.has_left() or time.monotonic() > deadline:
+                self._journal.note_ack_uncertain(identity.id)
             return None
         reason = refusal(verdict, outcome)
         if reason is None:
             return FAULTS[outcome]
         _REFUSED[reason].inc()
-        is_sampled = self._refusal_samples.take(reason, caller.text, raw)
+        is_sampled = self._refusal_samples.take(reason, caller, asked.query)
         if is_sampled and reason.code is ErrorCode.CALLBACK_INVALID_PAYMENT:
             # OK signed it: most likely our catalogue is wrong, and a player lost a purchase.
-            callback_id = received.identity.id if received else None
-            application_key = app.application_key if app else None
             logger.warning(
-                "callback_refused", reason=reason.value, application_key=application_key, callback_id=callback_id
+                "callback_refused",
+                reason=reason.value,
+                application_key=app.application_key if app else None,
+                callback_id=identity.id if identity else None,
             )
         return reason.code
-
-    def _caller(self, request: web.Request) -> Caller:
-        if not self._trusted_proxies:
-            return caller_of(request.remote, (), ())
-        forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
-        return caller_of(request.remote, forwarded, self._trusted_proxies)
 
     def _judge(self, query: Query, app: App | None, caller: Caller) -> Verdict:
         if app is None:
@@ -124,56 +135,25 @@ class Callbacks:
             logger.warning("caller_not_expected", caller=caller.text, application_key=app.application_key)
 
 
-class _ReadyResponse(web.StreamResponse):
-    """
-    Send an answer that was put together beforehand; one object answers any number of callbacks.
+class _Callback(NamedTuple):
+    """A callback that was judged; `deadline` is of the monotonic clock."""
 
-    Putting it together anew each time, as aiohttp does, costs as much as judging the callback. It is for HTTP/1.1
-    and connections that stay open.
-    """
-
-    def __init__(self, form: AnswerFormat, error: ErrorCode | None) -> None:
-        super().__init__()
-        body, headers = reply(form, error).body, _headers(form, error)
-        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-        self._before = f"HTTP/1.1 200 OK\r\n{''.join(lines)}Server: {SERVER_SOFTWARE}\r\nDate: ".encode()
-        self._after = b"\r\n\r\n" + body
-        self._date = ""
-        self._whole = b""
-
-    @property
-    def keep_alive(self) -> bool:
-        return True
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        transport = request.transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError
-        date = rfc822_formatted_time()
-        if date is not self._date:
-            self._date, self._whole = date, b"%b%b%b" % (self._before, date.encode(), self._after)
-        transport.write(self._whole)
-        await request.writer.drain()
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Do nothing: the whole answer has been sent."""
+    asked: Asked
+    app: App | None
+    caller: str
+    verdict: Verdict
+    deadline: float
 
 
-def _headers(form: AnswerFormat, error: ErrorCode | None) -> Mapping[str, str]:
+def _answer(form: AnswerFormat, error: ErrorCode | None) -> Answer:
     said = reply(form, error)
-    headers = {"Content-Type": said.content_type, "Content-Length": str(len(said.body))}
-    return headers if error is None else headers | {"Invocation-error": str(int(error))}
+    headers = {"Content-Type": said.content_type}
+    return Answer(headers if error is None else headers | {"Invocation-error": str(int(error))}, said.body)
 
 
-_READY: Final = {
-    (form, error): _ReadyResponse(form, error) for form in get_args(AnswerFormat) for error in (None, *ErrorCode)
+_ANSWERS: Final = {
+    form: {error: _answer(form, error) for error in (None, *ErrorCode)} for form in get_args(AnswerFormat)
 }
-
-
-def _response(request: web.Request, form: AnswerFormat, error: ErrorCode | None) -> web.StreamResponse:
-    if request.keep_alive and request.version == HttpVersion11:
-        return _READY[form, error]
-    return web.Response(body=reply(form, error).body, headers=_headers(form, error))
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 import asyncio
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 import asyncpg
 import structlog
@@ -36,10 +37,12 @@ ACK_UNCERTAIN: Final = Counter(
 logger = structlog.get_logger()
 
 
-class _Waiting(NamedTuple):
+@dataclass(slots=True)
+class _Waiting:
     received: Received
-    outcome: "asyncio.Future[Outcome]"
+    tell: Callable[[Outcome], None]
     deadline: float
+    is_told: bool = False
 
 
 class Journal:
@@ -62,15 +65,14 @@ class Journal:
         self._asked_at = 0.0
         self._uncertain: set[str] = set()
 
-    async def record(self, received: Received) -> Outcome:
+    def record(self, received: Received, tell: Callable[[Outcome], None]) -> None:
         """Write an accepted callback, or look up a refused one, and tell what became of it."""
         loop = self._loop
         if loop is None or len(self._waiting) >= _LONGEST_QUEUE:
-            return Outcome.UNAVAILABLE
-        waiting = _Waiting(received, loop.create_future(), loop.time() + _PATIENCE_SECONDS)
-        self._waiting.append(waiting)
+            tell(Outcome.UNAVAILABLE)
+            return
+        self._waiting.append(_Waiting(received, tell, loop.time() + _PATIENCE_SECONDS))
         self._has_work.set()
-        return await waiting.outcome
 
     def note_ack_uncertain(self, callback_id: str) -> None:
         """Remember that OK may not have heard that this callback was accepted."""
@@ -145,8 +147,10 @@ class Journal:
             if outcome is Outcome.FAILED:
                 logger.exception("callback_not_written", callback_id=batch[0].received.identity.id)
             outcomes = [outcome] * len(batch)
+        loop = asyncio.get_running_loop()
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            self._tell(waiting, outcome)
+            # Later, so that the database has the next batch while these are answered.
+            loop.call_soon(self._tell, waiting, outcome)
 
     async def _commit(self, batch: Sequence[Received]) -> Sequence[Outcome]:
         self._asked_at = asyncio.get_running_loop().time()
@@ -189,10 +193,11 @@ class Journal:
         return self._connection
 
     def _tell(self, waiting: _Waiting, outcome: Outcome) -> None:
-        if not waiting.outcome.done():
-            waiting.outcome.set_result(outcome)
+        if not waiting.is_told:
+            waiting.is_told = True
+            waiting.tell(outcome)
         elif outcome in (Outcome.NEW, Outcome.REPEATED):
-            # It was told that the database is unavailable, or its caller has gone away.
+            # It was told that the database is unavailable.
             self._uncertain.add(waiting.received.identity.id)
 
     def _note_written(self, size: int, conflicts: Sequence[Conflict]) -> None:

@@ -24,7 +24,10 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
         database=database,
         migrations=Path(__file__).parent / "migrations",
         # OK has no token of ours: it proves itself by the signature.
-        routes=[Route("GET", "/ok/callback", callbacks.answer, scope=None), *Api(config, database).routes()],
+        routes=[
+            Route("GET", "/ok/callback", callbacks.answer, scope=None, shortcut=callbacks.shortcut),
+            *Api(config, database).routes(),
+        ],
         jobs=[
             Job("notes uncertain acknowledgements", journal.save_ack_uncertain, _NOTES),
             Job("keeps samples of refusals", samples.save, _NOTES),
