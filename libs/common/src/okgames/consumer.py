@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from okgames.clock import Clock
 from okgames.database import Database, Tx, is_unavailable
-from okgames.events import EVENT_TYPES, Event
+from okgames.events import EVENT_TYPES, Event, application_of
 from okgames.log import EventLog, LogUnavailable, Record
 from okgames.outbox import partition_of
 from okgames.service import Handler, Poisoned
@@ -67,6 +67,7 @@ class Consumer:
         self.topic = topic
         self._handle_events = handler.handle
         self._types = {kind.__name__ for kind in handler.types}
+        self._find_concerned = handler.find_concerned
         self._read_until = float("-inf")
         self._progress = asyncio.Event()
 
@@ -75,7 +76,7 @@ class Consumer:
         async with self._log.read(self._group, self.topic) as batches:
             async for batch in batches:
                 if batch.records:
-                    if wanted := self._wanted(batch.records):
+                    if wanted := await self._wanted(batch.records):
                         await self._handle(wanted)
                         after_batch()
                     await batch.done()
@@ -89,11 +90,17 @@ class Consumer:
             self._progress.clear()
             await self._progress.wait()
 
-    def _wanted(self, records: Sequence[Record]) -> Sequence[Record]:
+    async def _wanted(self, records: Sequence[Record]) -> Sequence[Record]:
         for record in records:
             if record.type not in EVENT_TYPES:
                 EVENTS_PASSED_OVER.labels(record.type).inc()
-        return [record for record in records if record.type in self._types]
+        wanted = [record for record in records if record.type in self._types]
+        if not wanted or self._find_concerned is None:
+            return wanted
+        applications = {application_of(record.key) for record in wanted}
+        async with self._database.connection() as connection:
+            concerned = set(await self._find_concerned(connection, applications))
+        return [record for record in wanted if application_of(record.key) in concerned] if concerned else ()
 
     async def _handle(self, records: Sequence[Record]) -> None:
         count = min(1 + len(records) // _WORTH_A_PART, _PARTS)

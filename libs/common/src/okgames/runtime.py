@@ -183,7 +183,7 @@ class _Loops:
     log: EventLog
     clock: Clock
     consumers: list[Consumer] = field(default_factory=list)
-    wakes: list[asyncio.Event] = field(default_factory=list)
+    wakes: list[tuple[Job, asyncio.Event]] = field(default_factory=list)
 
     def coroutines(self) -> list[Coroutine[None, None, None]]:
         service = self.service
@@ -192,23 +192,31 @@ class _Loops:
             for topic, handler in service.handlers.items()
         ]
         readers = [
-            keep_going(f"{service.name} reads {consumer.topic}", partial(consumer.run, self.wake))
+            keep_going(
+                f"{service.name} reads {consumer.topic}", partial(consumer.run, partial(self._wake, consumer.topic))
+            )
             for consumer in self.consumers
         ]
         jobs = [
-            keep_going(f"{service.name} {job.name}", partial(self._run_job, job, self._new_wake()))
+            keep_going(f"{service.name} {job.name}", partial(self._run_job, job, self._new_wake(job)))
             for job in service.jobs
         ]
         tasks = [keep_going(f"{service.name} task", task) for task in service.tasks]
         return [*readers, *jobs, *tasks]
 
     def wake(self) -> None:
-        for wake in self.wakes:
+        """Wake all jobs."""
+        for _, wake in self.wakes:
             wake.set()
 
-    def _new_wake(self) -> asyncio.Event:
+    def _wake(self, topic: str) -> None:
+        for job, wake in self.wakes:
+            if topic in job.woken_by:
+                wake.set()
+
+    def _new_wake(self, job: Job) -> asyncio.Event:
         wake = asyncio.Event()
-        self.wakes.append(wake)
+        self.wakes.append((job, wake))
         return wake
 
     async def _run_job(self, job: Job, wake: asyncio.Event) -> None:

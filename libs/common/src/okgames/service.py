@@ -56,11 +56,13 @@ class Handler:
     Handle a topic's events of some types in batches; its others are passed over unread.
 
     `handle` works within a transaction that the caller commits, on events of `types` only. Each key's events come in
-    order, and each event once.
+    order, and each event once. Where `find_concerned` is given, it returns those of some application_keys whose events
+    matter by now; those of the others are passed over too, and leave no trace in the inbox.
     """
 
     handle: Callable[[Tx, Sequence[Any]], Awaitable[None]]
     types: Collection[type[Event]]
+    find_concerned: Callable[[Tx, Collection[str]], Awaitable[Collection[str]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ class Job:
     Do what has fallen due, again and again.
 
     `run` gets the time and returns True when there is more to do at once. It is also woken after each handled batch
-    of its service and when the movable clock moves; `every` is the longest real time between two runs. With
-    `after_reading` the service's readers have handled everything that was in the log at that time, so that nobody
+    of the topics in `woken_by` and when the movable clock moves; `every` is the longest real time between two runs.
+    With `after_reading` the service's readers have handled everything that was in the log at that time, so that nobody
     lapses whose payment waits there. Several copies of a service run the same jobs at the same time.
     """
 
@@ -78,6 +80,7 @@ class Job:
     run: Callable[[datetime], Awaitable[bool]]
     every: timedelta
     after_reading: bool = False
+    woken_by: Collection[Topic] = ()
 
 
 @dataclass(frozen=True)

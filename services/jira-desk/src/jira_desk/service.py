@@ -45,8 +45,8 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
         ],
         handlers={Topic.PROMOTIONS: Handler(partial(on_promotions, clock, config), get_args(Wish))},
         jobs=[
-            Job("follow_jira", following.look, every=timedelta(seconds=1)),
-            Job("run_errands", running.look, every=timedelta(seconds=1)),
-            Job("fetch_reports", fetching.look, every=timedelta(seconds=1)),
+            Job("follow_jira", following.look, every=timedelta(seconds=1), woken_by=[Topic.PROMOTIONS]),
+            Job("run_errands", running.look, every=timedelta(seconds=1), woken_by=[Topic.PROMOTIONS]),
+            Job("fetch_reports", fetching.look, every=timedelta(seconds=1), woken_by=[Topic.PROMOTIONS]),
         ],
     )

@@ -50,11 +50,11 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
             ),
         },
         jobs=[
-            # Only to be woken after each batch of events and when the clock moves.
-            Job("look", courier.look, every=timedelta(seconds=10)),
-            Job("publish", publisher.publish, every=timedelta(seconds=5)),
-            Job("look up posts", publisher.look_up, every=timedelta(seconds=10)),
-            Job("stop posts", publisher.stop, every=timedelta(seconds=5)),
+            # Only to be woken, also when the clock moves.
+            Job("look", courier.look, every=timedelta(seconds=10), woken_by=[Topic.ENTITLEMENTS, Topic.PROMOTIONS]),
+            Job("publish", publisher.publish, every=timedelta(seconds=5), woken_by=[Topic.PROMOTIONS]),
+            Job("look up posts", publisher.look_up, every=timedelta(seconds=10), woken_by=[Topic.PROMOTIONS]),
+            Job("stop posts", publisher.stop, every=timedelta(seconds=5), woken_by=[Topic.PROMOTIONS]),
             Job("touch tokens", tokens.touch, every=timedelta(minutes=10)),
         ],
         tasks=[courier.feed, courier.send, courier.record],

@@ -32,6 +32,6 @@ def service(settings: Settings, config: Config, clock: Clock) -> Service:
         jobs=[
             Job("lapse", partial(lapse, database), every=timedelta(seconds=1), after_reading=True),
             Job("grant_rewards", partial(grant_rewards, database), every=timedelta(seconds=1), after_reading=True),
-            Job("watch", watch.look, every=timedelta(seconds=0.5)),
+            Job("watch", watch.look, every=timedelta(seconds=0.5), woken_by=[Topic.PAYMENTS]),
         ],
     )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from okgames.events.base import Event, PlayerEvent, Topic, derive_id, derive_id_text
+from okgames.events.base import Event, PlayerEvent, Topic, application_of, derive_id, derive_id_text
 from okgames.events.deliveries import (
     EndpointPaused,
     GroupPostDrafted,
@@ -108,6 +108,7 @@ __all__ = [
     "WebhookExhausted",
     "Winner",
     "WinnerDrawn",
+    "application_of",
     "derive_id",
     "derive_id_text",
 ]

@@ -63,3 +63,8 @@ class PlayerEvent(Event):
     @property
     def key(self) -> str:
         return f"{self.application_key}:{self.uid}"
+
+
+def application_of(key: str) -> str:
+    """Return the application_key of the events of a key."""
+    return key.partition(":")[0]

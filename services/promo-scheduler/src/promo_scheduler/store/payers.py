@@ -1,10 +1,26 @@
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from okgames.database import Tx
 from okgames.events import PaymentReceived, SubscriptionPaid
 
 Payment = PaymentReceived | SubscriptionPaid
+
+
+async def find_applications(tx: Tx, application_keys: Collection[str]) -> list[str]:
+    """Return those of the applications that have a promotion, be it long over, for which a payment may count."""
+    rows = await tx.fetch(
+        """
+        select paid.application_key
+        from unnest($1::text[]) as paid (application_key)
+        where exists (
+            select from promotions
+            where application_key = paid.application_key and state not in ('declined', 'cancelled')
+        )
+        """,
+        list(application_keys),
+    )
+    return [row["application_key"] for row in rows]
 
 
 async def count_payments(tx: Tx, payments: Sequence[Payment], now: datetime) -> None:
