@@ -13,7 +13,7 @@ from okgames.events import Event, PaymentReceived, PlayerEvent, Topic, TrialStar
 from okgames.outbox import append, lags
 from okgames.postgres_log import PostgresLog
 from okgames.service import Handler, Poisoned
-from okgames.telemetry import EVENTS_PASSED_OVER
+from okgames.telemetry import EVENTS_PARKED, EVENTS_PASSED_OVER
 from okgames.testing import wait_until
 
 Handle: TypeAlias = Callable[[Tx, Sequence[PaymentReceived]], Awaitable[None]]
@@ -165,6 +165,24 @@ async def test_an_event_that_cannot_be_decoded_is_parked(database: Database) -> 
     async with consuming(database, keep):
         await wait_until(lambda: _is(seen_numbers(database), ["2"]))
     assert 1 == len(await rows_of(database, "dead_letters")())
+
+
+async def test_a_parked_event_that_comes_again_is_not_parked_again(database: Database) -> None:
+    parked = EVENTS_PARKED.labels("ledger", Topic.PAYMENTS)
+    before = parked._value.get()
+    await write(database, payment("1", 1), payment("1", 2))
+    async with database.connection() as connection:
+        await connection.execute("update event_log.events set data = '{}' where id = $1", derive_id("1", 1))
+    async with consuming(database, keep):
+        await wait_until(lambda: _nothing_is_unread(database))
+    await write(database, payment("1", 3))
+    async with database.connection() as connection:
+        await connection.execute("update event_log.cursors set position = 0")
+    async with consuming(database, keep):
+        await wait_until(lambda: _nothing_is_unread(database))
+    assert ["2", "3"] == await seen_numbers(database)
+    assert 1 == len(await rows_of(database, "dead_letters")())
+    assert 1 == parked._value.get() - before
 
 
 async def test_two_members_that_read_the_same_batch_have_one_effect(database: Database) -> None:

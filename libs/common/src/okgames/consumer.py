@@ -1,6 +1,7 @@
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
+from uuid import UUID
 
 import structlog
 from pydantic import ValidationError
@@ -143,27 +144,31 @@ class Consumer:
                 return
 
     async def _apply(self, records: Sequence[Record]) -> None:
+        # Decoded before the transaction, so that the database enters one part into the inbox while another is decoded.
+        # By id, because the log may carry one id twice within a batch.
+        events = {record.id: event for record, event in zip(records, decode(records), strict=True)}
         async with self._database.transaction() as tx:
-            if events := decode(await _unseen(tx, records)):
-                await self._handle_events(tx, events)
+            if unseen := await _unseen(tx, list(events)):
+                await self._handle_events(tx, [events[event_id] for event_id in unseen])
         EVENTS_HANDLED.labels(self._group, self.topic).inc(len(records))
 
     async def _park(self, record: Record, error: Exception) -> None:
         async with self._database.transaction() as tx:
-            if await _unseen(tx, [record]):
-                await tx.execute(
-                    """
-                    insert into dead_letters (id, topic, type, key, data, error, parked_at)
-                    values ($1, $2, $3, $4, $5, $6, $7)
-                    """,
-                    record.id,
-                    self.topic,
-                    record.type,
-                    record.key,
-                    _text(record.data),
-                    f"{type(error).__name__}: {error}",
-                    await self._clock.now(),
-                )
+            if not await _unseen(tx, [record.id]):
+                return
+            await tx.execute(
+                """
+                insert into dead_letters (id, topic, type, key, data, error, parked_at)
+                values ($1, $2, $3, $4, $5, $6, $7)
+                """,
+                record.id,
+                self.topic,
+                record.type,
+                record.key,
+                _text(record.data),
+                f"{type(error).__name__}: {error}",
+                await self._clock.now(),
+            )
         EVENTS_PARKED.labels(self._group, self.topic).inc()
         logger.error("event_parked", group=self._group, topic=self.topic, event_id=str(record.id), error=repr(error))
 
@@ -173,9 +178,9 @@ def decode(records: Sequence[Record]) -> list[Event]:
     return [EVENT_TYPES[record.type].model_validate_json(record.data) for record in records]
 
 
-async def _unseen(tx: Tx, records: Sequence[Record]) -> list[Record]:
+async def _unseen(tx: Tx, ids: Collection[UUID]) -> Collection[UUID]:
     """
-    Enter records into the inbox and return those that were not there.
+    Enter ids into the inbox and return those that were not there, in their order.
 
     Should another member be handling the same ones, this waits for its commit or rollback.
     """
@@ -190,13 +195,12 @@ async def _unseen(tx: Tx, records: Sequence[Record]) -> list[Record]:
         select case when count(*) < cardinality($1::uuid[]) then coalesce(array_agg(event_id), '{}') end
         from entered
         """,
-        [record.id for record in records],
+        ids,
     )
     if entered is None:
-        return list(records)
+        return ids
     new = set(entered)
-    # Keyed by id, because the log may carry one id twice within a batch.
-    return list({record.id: record for record in records if record.id in new}.values())
+    return [each for each in ids if each in new]
 
 
 def _text(data: str | bytes) -> str:
