@@ -92,7 +92,7 @@ def _reason(subscription: Subscription, at: datetime) -> str:
 
 def moment(time: datetime) -> str:
     """Write a time as people in Moscow read it."""
-    return f"{time.astimezone(_MOSCOW).replace(microsecond=0, tzinfo=None)} MSK"
+    return f"{str(time.astimezone(_MOSCOW))[:19]} MSK"
 
 
 def change(before: Access | None, after: Access) -> Change | None:

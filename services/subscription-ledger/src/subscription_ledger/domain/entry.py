@@ -22,6 +22,11 @@ _KINDS: Final[dict[type[Payment], EntryKind]] = {
     SubscriptionPaid: EntryKind.PAYMENT,
     SubscriptionCancelled: EntryKind.CANCELLATION,
 }
+_FACTS: Final = {
+    EntryKind.TRIAL: FactKind.TRIAL,
+    EntryKind.PAYMENT: FactKind.PAYMENT,
+    EntryKind.CANCELLATION: FactKind.CANCELLATION,
+}
 
 
 class Entry(NamedTuple):
@@ -43,7 +48,7 @@ class Entry(NamedTuple):
         """What it says of a subscription; None for a one-time purchase."""
         if self.ends_at is None:
             return None
-        return Fact(self.id, FactKind(self.kind), self.occurred_at, self.ends_at, self.transaction_id)
+        return Fact(self.id, _FACTS[self.kind], self.occurred_at, self.ends_at, self.transaction_id)
 
 
 def entry_of(event: Payment, learned_at: datetime) -> Entry:
