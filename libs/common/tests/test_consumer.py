@@ -91,7 +91,7 @@ async def test_a_large_batch_is_four_transactions_at_a_time_each_keeping_the_ord
 ) -> None:
     all_under_way = asyncio.Barrier(4)
 
-    # Kept here, because four transactions fill the pages of a table in no order.
+    # Kept here, because a table has no order.
     seen: list[tuple[str, str]] = []
 
     async def handler(tx: Tx, events: Sequence[PaymentReceived]) -> None:
