@@ -1,5 +1,5 @@
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,6 +28,7 @@ _LANES_AT_ONCE: Final = 256
 _MOST_TO_ONE_ENDPOINT: Final = 64
 _LEAST_TO_ONE_ENDPOINT: Final = 4
 _LEASED_PER_ATTEMPT: Final = 4
+_BEGINNING_TOGETHER: Final = 8
 _MOST_UNRECORDED: Final = 2048
 _LONGEST_WAIT: Final = 1.0
 """Seconds after which the database is asked for due lanes, should nobody have said that there are any."""
@@ -192,16 +193,34 @@ class Courier:
             # Perhaps given back by a transaction that is committed, while `_record` has not heard so yet.
             async with self._recording:
                 pass
-        for lane in lanes:
-            if lane.key not in self._leases:
-                line = self._lines[lane.key.endpoint_id]
-                line.leased += 1
-                line.claims.put_nowait(_Claim(lane, clock_time, loop_time, stops[lane.key.endpoint_id]))
-            # One that is still here had its lease run out before it could be recorded: it is leased for longer.
-            self._leases[lane.key] = lane.leased_until
+        claims = [
+            _Claim(lane, clock_time, loop_time, stops[lane.key.endpoint_id])
+            for lane in lanes
+            if lane.key not in self._leases
+        ]
+        # One that is still here had its lease run out before it could be recorded: it is leased for longer.
+        self._leases |= {lane.key: lane.leased_until for lane in lanes}
+        await self._hand_out(claims)
         if next_due is None:
             return _LONGEST_WAIT
         return min((next_due - clock_time).total_seconds(), _LONGEST_WAIT)
+
+    async def _hand_out(self, claims: Sequence[_Claim]) -> None:
+        """Let attempts begin a few at a time: many would keep the callbacks of the same process waiting."""
+        rest = deque(claims)
+        for claim in claims:
+            self._lines[claim.lane.key.endpoint_id].leased += 1
+        try:
+            while rest:
+                for _ in range(min(_BEGINNING_TOGETHER, len(rest))):
+                    self._hand_to_worker(rest.popleft())
+                await asyncio.sleep(0)
+        finally:
+            for claim in rest:
+                self._hand_to_worker(claim)
+
+    def _hand_to_worker(self, claim: _Claim) -> None:
+        self._lines[claim.lane.key.endpoint_id].claims.put_nowait(claim)
 
     def _room(self) -> Mapping[UUID, int]:
         if len(self._leases) > _MOST_UNRECORDED:
