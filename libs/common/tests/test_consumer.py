@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
@@ -17,6 +17,7 @@ from okgames.telemetry import EVENTS_PARKED, EVENTS_PASSED_OVER
 from okgames.testing import wait_until
 
 Handle: TypeAlias = Callable[[Tx, Sequence[PaymentReceived]], Awaitable[None]]
+FindConcerned: TypeAlias = Callable[[Tx, Collection[str]], Awaitable[Collection[str]]]
 
 
 @pytest.fixture
@@ -35,8 +36,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def consuming(database: Database, handle: Handle) -> AsyncIterator[None]:
-    handler = Handler(handle, [PaymentReceived])
+async def consuming(database: Database, handle: Handle, concerned: FindConcerned | None = None) -> AsyncIterator[None]:
+    handler = Handler(handle, [PaymentReceived], concerned)
     consumer = Consumer(PostgresLog(database), database, SystemClock(), "ledger", Topic.PAYMENTS, handler)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(consumer.run(lambda: None))
@@ -186,6 +187,29 @@ async def test_a_parked_event_that_comes_again_is_not_parked_again(database: Dat
     assert ["2", "3"] == await seen_numbers(database)
     assert 1 == len(await rows_of(database, "dead_letters")())
     assert 1 == parked._value.get() - before
+
+
+async def test_events_of_applications_that_are_not_concerned_are_passed_over_and_handled_once_when_they_come_again(
+    database: Database,
+) -> None:
+    concerned = {"OTHER"}
+
+    async def find_concerned(_tx: Tx, applications: Collection[str]) -> Collection[str]:
+        return concerned & set(applications)
+
+    other = payment("9", 1).model_copy(update={"application_key": "OTHER", "transaction_id": "other"})
+    await write(database, payment("1", 1), other, payment("1", 2))
+    async with consuming(database, keep, find_concerned):
+        await wait_until(lambda: _nothing_is_unread(database))
+    assert ["other"] == await seen_numbers(database)
+    assert [(other.id,)] == [row[:1] for row in await rows_of(database, "inbox")()]
+
+    concerned.add("KEY")
+    async with database.connection() as connection:
+        await connection.execute("update event_log.cursors set position = 0")
+    async with consuming(database, keep, find_concerned):
+        await wait_until(lambda: _nothing_is_unread(database))
+    assert ["1", "2", "other"] == sorted(await seen_numbers(database))
 
 
 async def test_two_members_that_read_the_same_batch_have_one_effect(database: Database) -> None:

@@ -38,6 +38,7 @@ class Shop:
     sold: list[str] = field(default_factory=list)
     ran_at: list[datetime] = field(default_factory=list)
     sold_when_run: list[int] = field(default_factory=list)
+    woken: int = 0
     is_broken: bool = False
 
     async def on_payments(self, _tx: Tx, events: Sequence[Event]) -> None:
@@ -48,6 +49,10 @@ class Shop:
     async def count(self, now: datetime) -> bool:
         self.ran_at.append(now)
         self.sold_when_run.append(len(self.sold))
+        return False
+
+    async def wake(self, _now: datetime) -> bool:
+        self.woken += 1
         return False
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -68,7 +73,10 @@ class Shop:
                 Route("GET", "/open", self.answer, None),
             ],
             handlers={Topic.PAYMENTS: Handler(self.on_payments, [PaymentReceived])},
-            jobs=[Job("count", self.count, every=timedelta(hours=1), after_reading=True)],
+            jobs=[
+                Job("count", self.count, every=timedelta(hours=1), after_reading=True),
+                Job("wake", self.wake, every=timedelta(hours=1), woken_by=[Topic.PAYMENTS]),
+            ],
         )
 
 
@@ -124,6 +132,15 @@ async def token(running: Running, *scopes: str) -> str:
 async def test_what_is_appended_is_handled(running: Running):
     await sell(running, 1, 2)
     await wait_until(lambda: running.shop.sold == ["1", "2"])
+
+
+async def test_a_job_is_woken_by_the_topics_that_concern_it(running: Running):
+    for number in range(5):
+        before = running.shop.woken
+        await sell(running, number)
+        await wait_until(lambda before=before: running.shop.woken > before)
+    # At the start, and when the clock began to be watched.
+    assert 2 >= len(running.shop.ran_at)
 
 
 async def test_without_a_token_only_open_routes_answer(running: Running):

@@ -3,6 +3,7 @@ from datetime import timedelta
 from promo_world import APP, OTHER_APP, Scheduler, msk, payment
 
 from okgames.events import SubscriptionPaid, TrialStarted, derive_id
+from promo_scheduler.store.payers import find_applications
 
 SECOND = timedelta(seconds=1)
 
@@ -78,3 +79,12 @@ async def test_a_persons_word_does_not_close_a_window_whose_payments_are_still_t
 
     (closed,) = await scheduler.told("PromotionClosed")
     assert (1, 1) == (closed.payers, closed.payments)
+
+
+async def test_only_applications_with_a_promotion_that_is_on_are_concerned_by_payments(scheduler: Scheduler) -> None:
+    promotion_id = await scheduler.approved()
+    async with scheduler.database.connection() as connection:
+        assert [APP] == await find_applications(connection, [APP, OTHER_APP])
+
+        await scheduler.post(f"/{promotion_id}/cancel", reason="the server moves")
+        assert [] == await find_applications(connection, [APP, OTHER_APP])
