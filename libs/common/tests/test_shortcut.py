@@ -22,6 +22,8 @@ from okgames.settings import HttpAddress
 from okgames.shortcut import Answer, Asked
 from okgames.testing import wait_until
 
+pytestmark = pytest.mark.uvloop
+
 HOST = b"Host: game.example\r\n"
 
 WHOLE = {
