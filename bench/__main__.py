@@ -42,13 +42,13 @@ async def run(parts: list[str], rounds: int, *, quick: bool) -> None:
         async with stage(_FOLDER) as on_stage:
             this = Run(on_stage, progress, rounds, scale=0.3 if quick else 1)
             described = await machine.describe(on_stage.folder, on_stage.admin)
-            for part in parts:
+            for count, part in enumerate(parts, 1):
                 await on_stage.checkpoint()
                 await _PARTS[part](this)
-            if on_stage.memory:
-                this.found(memory_row(on_stage.memory))
-            options = f"rounds: {rounds}{', quick' if quick else ''}, parts: {', '.join(parts)}"
-            report.write(Path(__file__).parent / "RESULTS.md", this, described, options)
+                # After each part, so that who ends a long run keeps what it has found.
+                options = f"rounds: {rounds}{', quick' if quick else ''}, parts: {', '.join(parts[:count])}"
+                rows = [*this.rows, *([memory_row(on_stage.memory)] if on_stage.memory else [])]
+                report.write(Path(__file__).parent / "RESULTS.md", rows, rounds, described, options)
 
 
 def memory_row(peaks: dict[str, float]) -> Row:

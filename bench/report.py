@@ -1,21 +1,20 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from machine import Machine
-from results import Goal, number
-from run import Run
+from results import Goal, Row, number
 
 
-def write(path: Path, run: Run, machine: Machine, options: str) -> None:
+def write(path: Path, rows: Sequence[Row], rounds: int, machine: Machine, options: str) -> None:
     """Write what a run has found for people."""
-    path.write_text("\n".join(_lines(run, machine, options)) + "\n", encoding="utf-8")
+    path.write_text("\n".join(_lines(rows, rounds, machine, options)) + "\n", encoding="utf-8")
 
 
-def _lines(run: Run, machine: Machine, options: str) -> Iterator[str]:
+def _lines(rows: Sequence[Row], rounds: int, machine: Machine, options: str) -> Iterator[str]:
     yield "# Results"
     yield ""
     yield f"Written by `make bench` ({options}). Everything ran on one machine, side by side: figures are medians of"
-    yield f"{run.rounds} rounds with the lowest and highest in brackets, and the rounds of what is compared took turns."
+    yield f"{rounds} rounds with the lowest and highest in brackets, and the rounds of what is compared took turns."
     yield "Take the ratios with you; the figures are this machine's."
     yield ""
     yield "| | |"
@@ -25,10 +24,10 @@ def _lines(run: Run, machine: Machine, options: str) -> Iterator[str]:
     yield ""
     yield "| measured | result | goal | |"
     yield "|---|---|---|---|"
-    for row in run.rows:
+    for row in rows:
         for place, goal in enumerate(row.goals):
             yield f"| {row.measured if place == 0 else ''} | {_value(goal)} | {_bound(goal)} | {_verdict(goal)} |"
-    for row in run.rows:
+    for row in rows:
         yield ""
         yield f"## {row.measured[0].upper()}{row.measured[1:]}"
         yield ""
