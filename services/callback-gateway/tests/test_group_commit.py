@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from gateway_world import CONFIG, Barrier, Gateway, barrier_to, gateway_at, purchase, signed, subscription
 from yarl import URL
 
+from callback_gateway.domain.callback import Reason
 from callback_gateway.domain.journal import Outcome, Received, to_journal
 from callback_gateway.domain.verdict import judge
 from callback_gateway.http import Callbacks
@@ -167,15 +168,31 @@ class FaultyJournal(Journal):
         raise ZeroDivisionError
 
 
-async def test_a_fault_of_ours_is_answered_as_unknown(database_url: str) -> None:
+class EmptyJournal(Journal):
+    def record(self, received: Received, tell: Callable[[Outcome], None]) -> None:
+        tell(Outcome.REFUSED)
+
+
+class FaultySamples(RefusalSamples):
+    def take(self, reason: Reason, caller: str, query: str) -> bool:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("journal_type", "samples_type"),
+    [(FaultyJournal, RefusalSamples), (EmptyJournal, FaultySamples)],
+    ids=["before the journal", "after it"],
+)
+async def test_a_fault_of_ours_is_answered_as_unknown(
+    database_url: str, journal_type: type[Journal], samples_type: type[RefusalSamples]
+) -> None:
     database = Database(database_url, "callback_gateway")
-    journal = FaultyJournal(database, SystemClock())
-    callbacks = Callbacks(CONFIG.apps, (), journal, RefusalSamples(database))
+    callbacks = Callbacks(CONFIG.apps, (), journal_type(database, SystemClock()), samples_type(database))
     app = web.Application()
     app.router.add_get("/ok/callback", callbacks.answer)
 
     async with TestClient(TestServer(app)) as client:
-        response = await client.get(URL(f"/ok/callback?{signed(purchase())}", encoded=True))
+        response = await client.get(URL(f"/ok/callback?{signed(purchase(amount='51'))}", encoded=True))
 
         assert (200, "1") == (response.status, response.headers["Invocation-error"])
         assert reply("xml", ErrorCode.UNKNOWN).body == await response.read()

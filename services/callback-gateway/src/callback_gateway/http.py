@@ -88,12 +88,18 @@ class Callbacks:
             error = self._conclude(callback, Outcome.REFUSED)
         except Exception:
             logger.exception("callback_failed")
-            _ANSWERED[Outcome.FAILED].inc()
-            error = ErrorCode.UNKNOWN
+            error = _count_fault()
         say(answers[error])
 
     def _conclude(self, callback: "_Callback", outcome: Outcome) -> ErrorCode | None:
-        """Return what OK is told, and note what we want to know of it ourselves."""
+        """Return what OK is told, also where we fail to note what we want to know of it ourselves."""
+        try:
+            return self._note(callback, outcome)
+        except Exception:
+            logger.exception("callback_failed")
+            return _count_fault()
+
+    def _note(self, callback: "_Callback", outcome: Outcome) -> ErrorCode | None:
         asked, app, caller, verdict, deadline = callback
         _ANSWERED[outcome].inc()
         identity = verdict.identity
@@ -143,6 +149,11 @@ class _Callback(NamedTuple):
     caller: str
     verdict: Verdict
     deadline: float
+
+
+def _count_fault() -> ErrorCode:
+    _ANSWERED[Outcome.FAILED].inc()
+    return ErrorCode.UNKNOWN
 
 
 def _answer(form: AnswerFormat, error: ErrorCode | None) -> Answer:
