@@ -50,7 +50,6 @@ _BROKEN: Final = (
     ArithmeticError,
     AttributeError,
     LookupError,
-    NotImplementedError,
     RuntimeError,
     TypeError,
     ValueError,

@@ -116,6 +116,15 @@ async def server(unused_tcp_port: int) -> AsyncIterator[Server]:
         yield running
 
 
+async def asking(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection whose first request has come and waits for its answer."""
+    server.holds = True
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(ONE)
+    await wait_until(lambda: len(server.held) == 1, 5, "the request does not come")
+    return reader, writer
+
+
 class Said(NamedTuple):
     """An answer without its date, its fields in no order."""
 
@@ -198,10 +207,7 @@ def test_however_requests_are_cut_and_joined_the_answers_are_those_of_aiohttp(
 
 
 async def test_requests_that_come_before_the_last_was_answered_are_answered_after_it(server: Server) -> None:
-    server.holds = True
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(ONE)
-    await wait_until(lambda: len(server.held) == 1, 5, "the first does not come")
+    reader, writer = await asking(server)
     for number in range(3):
         writer.write(ONE.replace(b"uid=1", b"uid=later%d" % number))
     writer.write(CLOSING)
@@ -218,10 +224,7 @@ async def test_requests_that_come_before_the_last_was_answered_are_answered_afte
 
 
 async def test_one_that_has_left_is_told_nothing_and_disturbs_nobody(server: Server) -> None:
-    server.holds = True
-    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(ONE)
-    await wait_until(lambda: len(server.held) == 1, 5, "the request does not come")
+    _, writer = await asking(server)
     asked, say = server.held[0]
     assert not asked.has_left()
 
@@ -253,10 +256,7 @@ async def test_one_that_never_reads_is_not_read_from_for_ever(server: Server) ->
 async def test_when_it_ends_requests_under_way_are_answered_and_idle_connections_closed(unused_tcp_port: int) -> None:
     async with serving(unused_tcp_port) as server:
         idle, idle_writer = await asyncio.open_connection("127.0.0.1", server.port)
-        server.holds = True
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(ONE)
-        await wait_until(lambda: len(server.held) == 1, 5, "the request does not come")
+        reader, writer = await asking(server)
         asyncio.get_running_loop().call_later(0.2, server.held[0][1])
 
     assert b"" == await idle.read()
@@ -270,10 +270,7 @@ async def test_when_it_ends_nobody_is_waited_for_longer_than_its_grace(
 ) -> None:
     monkeypatch.setattr(management, "_GRACE_SECONDS", 0.2)
     async with serving(unused_tcp_port) as server:
-        server.holds = True
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(ONE)
-        await wait_until(lambda: len(server.held) == 1, 5, "the request does not come")
+        reader, writer = await asking(server)
 
     assert b"" == await reader.read()
     server.held[0][1]()
@@ -285,10 +282,8 @@ async def test_a_connection_on_which_nothing_comes_is_closed(
 ) -> None:
     monkeypatch.setattr(shortcut, "_IDLE_SECONDS", 0.3)
     async with serving(unused_tcp_port) as server:
-        server.holds = True
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        reader, writer = await asking(server)
         idle, idle_writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(ONE)
         async with asyncio.timeout(5):
             assert b"" == await idle.read()
         assert not server.held[0][0].has_left()

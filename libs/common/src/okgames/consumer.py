@@ -101,7 +101,7 @@ class Consumer:
         applications = {application_of(record.key) for record in wanted}
         async with self._database.connection() as connection:
             concerned = set(await self._find_concerned(connection, applications))
-        return [record for record in wanted if application_of(record.key) in concerned] if concerned else ()
+        return [record for record in wanted if application_of(record.key) in concerned]
 
     async def _handle(self, records: Sequence[Record]) -> None:
         count = min(1 + len(records) // _WORTH_A_PART, _PARTS)

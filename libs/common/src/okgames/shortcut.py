@@ -55,7 +55,7 @@ class Answer:
 
 
 Shortcut: TypeAlias = Callable[[Asked, Callable[[Answer], None]], None]
-"""Answer a request by calling what is given, once, now or later; a task for each would take as long as the answer."""
+"""Answer a request by calling what is given, once, now or later: so no request needs a task."""
 
 
 class Connections:
@@ -165,7 +165,7 @@ class _Connection(asyncio.Protocol):
         self._idle_since = self._loop.time()
         if self._is_closing:
             self._transport.close()
-        elif self._early:
+        else:
             self._go_on()
 
     def _go_on(self) -> None:
