@@ -179,12 +179,15 @@ class FaultySamples(RefusalSamples):
 
 
 @pytest.mark.parametrize(
-    ("journal_type", "samples_type"),
-    [(FaultyJournal, RefusalSamples), (EmptyJournal, FaultySamples)],
-    ids=["before the journal", "after it"],
+    ("journal_type", "samples_type", "error"),
+    [
+        (FaultyJournal, RefusalSamples, ErrorCode.UNKNOWN),
+        (EmptyJournal, FaultySamples, ErrorCode.CALLBACK_INVALID_PAYMENT),
+    ],
+    ids=["before it is in the journal", "in what is noted after the answer"],
 )
-async def test_a_fault_of_ours_is_answered_as_unknown(
-    database_url: str, journal_type: type[Journal], samples_type: type[RefusalSamples]
+async def test_a_fault_of_ours_is_answered_as_unknown_where_the_answer_depends_on_it(
+    database_url: str, journal_type: type[Journal], samples_type: type[RefusalSamples], error: ErrorCode
 ) -> None:
     database = Database(database_url, "callback_gateway")
     callbacks = Callbacks(CONFIG.apps, (), journal_type(database, SystemClock()), samples_type(database))
@@ -194,8 +197,8 @@ async def test_a_fault_of_ours_is_answered_as_unknown(
     async with TestClient(TestServer(app)) as client:
         response = await client.get(URL(f"/ok/callback?{signed(purchase(amount='51'))}", encoded=True))
 
-        assert (200, "1") == (response.status, response.headers["Invocation-error"])
-        assert reply("xml", ErrorCode.UNKNOWN).body == await response.read()
+        assert (200, str(int(error))) == (response.status, response.headers["Invocation-error"])
+        assert reply("xml", error).body == await response.read()
 
 
 async def test_before_the_journal_runs_callbacks_are_put_off(database_url: str) -> None:

@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from callback_gateway import store
 from callback_gateway.domain.callback import Reason
 from callback_gateway.domain.callers import Caller, Network, caller_of, is_expected
-from callback_gateway.domain.journal import FAULTS, Outcome, refusal, to_journal
+from callback_gateway.domain.journal import Outcome, error_of, refusal, to_journal
 from callback_gateway.domain.payment import Payment, PaymentPlace
 from callback_gateway.domain.verdict import Verdict, is_signed, judge, judge_nameless
 from callback_gateway.jobs import Journal, RefusalSamples
@@ -80,36 +80,39 @@ class Callbacks:
         try:
             caller = caller_of(asked.peer, asked.forwarded, self._trusted_proxies)
             verdict = self._judge(query, app, caller)
-            callback = _Callback(asked, app, caller.text, verdict, deadline)
             received = to_journal(verdict, asked.query, caller.text)
-            if received is not None:
-                self._journal.record(received, lambda outcome: say(answers[self._conclude(callback, outcome)]))
-                return
-            error = self._conclude(callback, Outcome.REFUSED)
+
+            def tell(outcome: Outcome) -> None:
+                # What is only for ourselves comes after the answer.
+                say(answers[error_of(verdict, outcome)])
+                self._note(_Callback(asked, app, caller.text, verdict, deadline), outcome)
+
+            if received is None:
+                tell(Outcome.REFUSED)
+            else:
+                self._journal.record(received, tell)
         except Exception:
             logger.exception("callback_failed")
-            error = _count_fault()
-        say(answers[error])
+            _ANSWERED[Outcome.FAILED].inc()
+            say(answers[ErrorCode.UNKNOWN])
 
-    def _conclude(self, callback: "_Callback", outcome: Outcome) -> ErrorCode | None:
-        """Return what OK is told, also where we fail to note what we want to know of it ourselves."""
+    def _note(self, callback: "_Callback", outcome: Outcome) -> None:
         try:
-            return self._note(callback, outcome)
+            self._count(callback, outcome)
         except Exception:
-            logger.exception("callback_failed")
-            return _count_fault()
+            logger.exception("callback_not_noted")
 
-    def _note(self, callback: "_Callback", outcome: Outcome) -> ErrorCode | None:
+    def _count(self, callback: "_Callback", outcome: Outcome) -> None:
         asked, app, caller, verdict, deadline = callback
         _ANSWERED[outcome].inc()
         identity = verdict.identity
         if identity and outcome in (Outcome.NEW, Outcome.REPEATED):
             if asked.has_left() or time.monotonic() > deadline:
                 self._journal.note_ack_uncertain(identity.id)
-            return None
+            return
         reason = refusal(verdict, outcome)
         if reason is None:
-            return FAULTS[outcome]
+            return
         _REFUSED[reason].inc()
         is_sampled = self._refusal_samples.take(reason, caller, asked.query)
         if is_sampled and reason.code is ErrorCode.CALLBACK_INVALID_PAYMENT:
@@ -120,7 +123,6 @@ class Callbacks:
                 application_key=app.application_key if app else None,
                 callback_id=identity.id if identity else None,
             )
-        return reason.code
 
     def _judge(self, query: Query, app: App | None, caller: Caller) -> Verdict:
         if app is None:
@@ -149,11 +151,6 @@ class _Callback(NamedTuple):
     caller: str
     verdict: Verdict
     deadline: float
-
-
-def _count_fault() -> ErrorCode:
-    _ANSWERED[Outcome.FAILED].inc()
-    return ErrorCode.UNKNOWN
 
 
 def _answer(form: AnswerFormat, error: ErrorCode | None) -> Answer:

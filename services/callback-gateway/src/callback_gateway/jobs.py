@@ -135,7 +135,7 @@ class Journal:
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         try:
-            outcomes = await self._commit([waiting.received for waiting in batch])
+            settled = await self._commit([waiting.received for waiting in batch])
         except Exception as error:
             if len(batch) > 1 and not is_unavailable(error):
                 # One callback that cannot be written must not fail its neighbours.
@@ -146,13 +146,12 @@ class Journal:
             outcome = self._outcome_of(error, batch)
             if outcome is Outcome.FAILED:
                 logger.exception("callback_not_written", callback_id=batch[0].received.identity.id)
-            outcomes = [outcome] * len(batch)
-        loop = asyncio.get_running_loop()
-        for waiting, outcome in zip(batch, outcomes, strict=True):
-            # Later, so that the database has the next batch while these are answered.
-            loop.call_soon(self._tell, waiting, outcome)
+            self._tell_soon(batch, [outcome] * len(batch))
+        else:
+            self._tell_soon(batch, settled.outcomes)
+            asyncio.get_running_loop().call_soon(self._note_written, len(batch), settled.conflicts)
 
-    async def _commit(self, batch: Sequence[Received]) -> Sequence[Outcome]:
+    async def _commit(self, batch: Sequence[Received]) -> Settled:
         self._asked_at = asyncio.get_running_loop().time()
         connection = await self._connected()
         now = await self._clock.now()
@@ -168,8 +167,7 @@ class Journal:
             raise
         if self._uncertain:
             self._uncertain -= written.keys() | settled.repeated
-        self._note_written(len(batch), settled.conflicts)
-        return settled.outcomes
+        return settled
 
     async def _settle(
         self, connection: Tx, batch: Sequence[Received], written: Mapping[str, Received], now: datetime
@@ -191,6 +189,12 @@ class Journal:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._database.connect()
         return self._connection
+
+    def _tell_soon(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+        loop = asyncio.get_running_loop()
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            # Later, so that the database has the next batch while these are answered.
+            loop.call_soon(self._tell, waiting, outcome)
 
     def _tell(self, waiting: _Waiting, outcome: Outcome) -> None:
         if not waiting.is_told:

@@ -33,7 +33,8 @@ async def write_callbacks(connection: Tx, callbacks: Mapping[str, Received], rec
     rows = [_row(callback, callback.accepted) for callback in callbacks.values() if callback.accepted]
     if not rows:
         return set()
-    known = await connection.fetchval(
+    # Most often all are new, and then nothing comes back.
+    written = await connection.fetchval(
         """
         with written as (
             insert into callbacks (
@@ -46,18 +47,21 @@ async def write_callbacks(connection: Tx, callbacks: Mapping[str, Received], rec
             returning id
         )
         select
-            array(select id from unnest($1::received[]) where id not in (select id from written)),
-            event_log.append($3, array(
-                select row(partition, id, event_type, key, transaction_time, data)::event_log.new_event
-                from unnest($1::received[])
-                where id in (select id from written)
+            case when count(*) < cardinality($1::received[]) then coalesce(array_agg(id), '{}') end,
+            event_log.append($3, array_agg(
+                row(partition, id, event_type, key, transaction_time, data)::event_log.new_event order by place
             ))::text
+        from written
+        join unnest($1::received[]) with ordinality as received (
+            id, application_key, uid, product, event_type, content, query, caller, transaction_time,
+            partition, key, data, place
+        ) using (id)
         """,
         rows,
         received_at,
         Topic.PAYMENTS,
     )
-    return set(map(str, known))
+    return set() if written is None else callbacks.keys() - set(map(str, written))
 
 
 def _row(callback: Received, accepted: Accepted) -> tuple[object, ...]:

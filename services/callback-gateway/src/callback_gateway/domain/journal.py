@@ -117,9 +117,17 @@ def refusal(verdict: Verdict, outcome: Outcome) -> Reason | None:
     return verdict.reason if outcome is Outcome.REFUSED and isinstance(verdict, Refused) else None
 
 
-FAULTS: Final[Mapping[Outcome, ErrorCode]] = {
+def error_of(verdict: Verdict, outcome: Outcome) -> ErrorCode | None:
+    """Return the error that OK is answered with; None where the callback is accepted."""
+    if outcome in (Outcome.NEW, Outcome.REPEATED):
+        return None
+    reason = refusal(verdict, outcome)
+    if reason is not None:
+        return reason.code
+    return _FAULTS.get(outcome, ErrorCode.UNKNOWN)
+
+
+_FAULTS: Final[Mapping[Outcome, ErrorCode]] = {
     Outcome.UNAVAILABLE: ErrorCode.SERVICE,
     Outcome.UNWRITABLE: ErrorCode.SYSTEM,
-    Outcome.FAILED: ErrorCode.UNKNOWN,
 }
-"""What OK is answered with where the cause is with us."""
