@@ -146,9 +146,9 @@ class Journal:
             outcome = self._outcome_of(error, batch)
             if outcome is Outcome.FAILED:
                 logger.exception("callback_not_written", callback_id=batch[0].received.identity.id)
-            self._tell_soon(batch, [outcome] * len(batch))
+            self._tell_all(batch, [outcome] * len(batch))
         else:
-            self._tell_soon(batch, settled.outcomes)
+            self._tell_all(batch, settled.outcomes)
             asyncio.get_running_loop().call_soon(self._note_written, len(batch), settled.conflicts)
 
     async def _commit(self, batch: Sequence[Received]) -> Settled:
@@ -190,11 +190,14 @@ class Journal:
             self._connection = await self._database.connect()
         return self._connection
 
-    def _tell_soon(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+    def _tell_all(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
         loop = asyncio.get_running_loop()
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            # Later, so that the database has the next batch while these are answered.
-            loop.call_soon(self._tell, waiting, outcome)
+            if self._waiting:
+                # Later, so that the database has those that wait while these are answered.
+                loop.call_soon(self._tell, waiting, outcome)
+            else:
+                self._tell(waiting, outcome)
 
     def _tell(self, waiting: _Waiting, outcome: Outcome) -> None:
         if not waiting.is_told:

@@ -11,7 +11,8 @@ from subscription_ledger.store import players, rewards
 from subscription_ledger.store.columns import PlayerKey
 
 _PLAYERS_AT_ONCE: Final = 500
-_GRANTS_AT_ONCE: Final = 1000
+_GRANTS_AT_ONCE: Final = 250
+_GRANT_BATCHES_AT_ONCE: Final = 3
 
 logger = structlog.get_logger()
 
@@ -33,17 +34,23 @@ async def lapse(database: Database, now: datetime) -> bool:
 
 async def grant_rewards(database: Database, now: datetime) -> bool:
     """Grant the rewards that have fallen due, also those of the time in which nobody ran this."""
+    # While the database writes the rewards of some grants, this process makes those of others.
+    async with asyncio.TaskGroup() as group:
+        batches = [group.create_task(_grant_batch(database, now)) for _ in range(_GRANT_BATCHES_AT_ONCE)]
+    return any(batch.result() for batch in batches)
+
+
+async def _grant_batch(database: Database, now: datetime) -> bool:
     async with database.transaction() as tx:
         claimed = await rewards.claim_due_grants(tx, now, _GRANTS_AT_ONCE)
         taken = [grant.take_due(now, SLOTS_AT_ONCE) for grant in claimed]
         await rewards.save_granted(tx, [grant for grant, _ in taken])
         slots = [slot for _, due in taken for slot in due]
         await rewards.save_slots(tx, slots, now)
-        await append(tx, *(slot.reward for slot in slots))
+        await append(tx, *[slot.reward for slot in slots])
     if slots:
         logger.info("rewards_granted", count=len(slots))
-    has_more = any(grant.next_at is not None and grant.next_at <= now for grant, _ in taken)
-    return has_more or len(claimed) == _GRANTS_AT_ONCE
+    return len(claimed) == _GRANTS_AT_ONCE or any(len(due) == SLOTS_AT_ONCE for _, due in taken)
 
 
 class Watch:

@@ -80,10 +80,10 @@ class Grant(NamedTuple):
     def take_due(self, now: datetime, at_most: int) -> tuple["Grant", list[Slot]]:
         """Return the rewards that are due, the oldest ones first, and the grant without them."""
         slots: list[Slot] = []
-        number = self.granted
-        while len(slots) < at_most and (at := self._slot_at(number)) < self.ends_at and at <= now:
+        number, at = self.granted, self._slot_at(self.granted)
+        while len(slots) < at_most and at < self.ends_at and at <= now:
             slots.append(Slot(self.fact_id, number, self._reward(number, at)))
-            number += 1
+            number, at = number + 1, at + self.every
         return self._replace(granted=number), slots
 
     def _slot_at(self, number: int) -> datetime:
