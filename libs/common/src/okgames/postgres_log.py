@@ -13,7 +13,7 @@ from okgames.database import Database, is_unavailable
 from okgames.log import Batch, GroupIsRead, LogUnavailable, Record
 from okgames.outbox import PARTITIONS, lags, positions, prune, rewind
 
-_SHORTEST_REST: Final = 0.01
+_SHORTEST_REST: Final = 0.05
 _LONGEST_REST: Final = 0.1
 """
 Seconds between two batches that are not full: many small transactions cost more than few large ones. A reader rests

@@ -30,6 +30,8 @@ _LEAST_TO_ONE_ENDPOINT: Final = 4
 _LEASED_PER_ATTEMPT: Final = 4
 _BEGINNING_TOGETHER: Final = 8
 _MOST_UNRECORDED: Final = 2048
+_REST: Final = 0.03
+"""Seconds between two transactions that record attempts."""
 _LONGEST_WAIT: Final = 1.0
 """Seconds after which the database is asked for due lanes, should nobody have said that there are any."""
 
@@ -162,6 +164,8 @@ class Courier:
             await self._results.wait()
             self._results.clear()
             await self._record()
+            # So that the attempts of a while share a transaction.
+            await asyncio.sleep(_REST)
 
     async def wait_for_endpoints(self) -> None:
         """Return once the endpoints of the configuration are in the database; raise TimeoutError after 5 s."""
