@@ -28,7 +28,7 @@ _LANES_AT_ONCE: Final = 256
 _MOST_TO_ONE_ENDPOINT: Final = 64
 _LEAST_TO_ONE_ENDPOINT: Final = 4
 _LEASED_PER_ATTEMPT: Final = 4
-_BEGINNING_TOGETHER: Final = 8
+_BEGINNING_TOGETHER: Final = 4
 _MOST_UNRECORDED: Final = 2048
 _REST: Final = 0.03
 """Seconds between two transactions that record attempts."""
