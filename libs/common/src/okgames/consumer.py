@@ -12,6 +12,7 @@ from okgames.events import EVENT_TYPES, Event, application_of
 from okgames.log import EventLog, LogUnavailable, Record
 from okgames.outbox import partition_of
 from okgames.service import Handler, Poisoned
+from okgames.tasks import side_by_side
 from okgames.telemetry import EVENTS_HANDLED, EVENTS_PARKED, EVENTS_PASSED_OVER, STEPS_FAILED
 
 _TRIES: Final = 3
@@ -112,12 +113,7 @@ class Consumer:
         for record in records:
             # By partition, because appending locks those of the keys.
             parts[partition_of(record.key) % count].append(record)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for part in filter(None, parts):
-                    group.create_task(self._handle_part(part))
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from errors
+        await side_by_side(self._handle_part(part) for part in parts if part)
 
     async def _handle_part(self, records: Sequence[Record]) -> None:
         try:

@@ -24,10 +24,15 @@ _POLL: Final = 0.5
 
 
 class PostgresLog:
-    """Read the outbox table itself, in the order of its positions, which is that of the commits."""
+    """
+    Read the outbox table itself, in the order of its positions, which is that of the commits.
 
-    def __init__(self, database: Database) -> None:
+    A reader rests for at least `shortest_rest` seconds between batches that are not full.
+    """
+
+    def __init__(self, database: Database, *, shortest_rest: float = _SHORTEST_REST) -> None:
         self._database = database
+        self._shortest_rest = shortest_rest
         self._doorbell = _Doorbell(database)
 
     @asynccontextmanager
@@ -41,7 +46,8 @@ class PostgresLog:
             raise
         try:
             with self._doorbell.heard(topic) as news:
-                yield _Reader(connection, self._doorbell, news, group, topic, max_records).batches()
+                reader = _Reader(connection, self._doorbell, news, group, topic, max_records, self._shortest_rest)
+                yield reader.batches()
         finally:
             # Cutting the connection gives up the partitions at once, also when a statement is under way.
             connection.terminate()
@@ -133,6 +139,7 @@ class _Reader:
     group: str
     topic: str
     max_records: int
+    shortest_rest: float
     cursors: dict[int, int] = field(default_factory=dict)
     heads: _Heads | None = None
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -156,7 +163,7 @@ class _Reader:
                 if not rows:
                     await self._wait_for_news()
                 elif not is_full:
-                    await asyncio.sleep(min(max(_SHORTEST_REST, loop.time() - began), _LONGEST_REST))
+                    await asyncio.sleep(min(max(self.shortest_rest, loop.time() - began), _LONGEST_REST))
         except Exception as error:
             if is_unavailable(error):
                 raise LogUnavailable(str(error)) from error

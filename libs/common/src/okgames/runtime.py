@@ -33,6 +33,8 @@ from okgames.topics import TopicsError, require_safe
 
 _HOUSEKEEPING: Final = timedelta(minutes=1)
 _TOPICS_TRIES: Final = 5
+_FORWARDER_RESTS_SECONDS: Final = 0.01
+"""Shorter than a service's reader does: those who read from Kafka rest for themselves."""
 
 logger = structlog.get_logger()
 
@@ -134,7 +136,7 @@ async def forwarding(address: KafkaAddress, *, settings: Settings, keep_events: 
     context, if Kafka's topics are missing or could lose events.
     """
     database = Database(settings.resolved_database_url, "event_log")
-    log = PostgresLog(database)
+    log = PostgresLog(database, shortest_rest=_FORWARDER_RESTS_SECONDS)
 
     async def carry() -> None:
         await _topics_are_safe(address)

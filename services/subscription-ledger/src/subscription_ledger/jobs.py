@@ -6,6 +6,7 @@ import structlog
 
 from okgames.database import Database
 from okgames.outbox import append
+from okgames.tasks import side_by_side
 from subscription_ledger.domain.rewards import SLOTS_AT_ONCE
 from subscription_ledger.store import players, rewards
 from subscription_ledger.store.columns import PlayerKey
@@ -35,9 +36,7 @@ async def lapse(database: Database, now: datetime) -> bool:
 async def grant_rewards(database: Database, now: datetime) -> bool:
     """Grant the rewards that have fallen due, also those of the time in which nobody ran this."""
     # While the database writes the rewards of some grants, this process makes those of others.
-    async with asyncio.TaskGroup() as group:
-        batches = [group.create_task(_grant_batch(database, now)) for _ in range(_GRANT_BATCHES_AT_ONCE)]
-    return any(batch.result() for batch in batches)
+    return any(await side_by_side(_grant_batch(database, now) for _ in range(_GRANT_BATCHES_AT_ONCE)))
 
 
 async def _grant_batch(database: Database, now: datetime) -> bool:
