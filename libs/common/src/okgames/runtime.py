@@ -34,7 +34,7 @@ from okgames.topics import TopicsError, require_safe
 _HOUSEKEEPING: Final = timedelta(minutes=1)
 _TOPICS_TRIES: Final = 5
 _FORWARDER_RESTS_SECONDS: Final = 0.01
-"""Shorter than a service's reader does: those who read from Kafka rest for themselves."""
+"""Shorter than a service's reader does: to carry a batch costs little, and all who read from Kafka wait for it."""
 
 logger = structlog.get_logger()
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Final, NamedTuple, get_args
+from typing import Final, get_args
 from uuid import UUID
 
 import structlog
@@ -83,9 +83,12 @@ class Callbacks:
             received = to_journal(verdict, asked.query, caller.text)
 
             def tell(outcome: Outcome) -> None:
-                # What is only for ourselves comes after the answer.
                 say(answers[error_of(verdict, outcome)])
-                self._note(_Callback(asked, app, caller.text, verdict, deadline), outcome)
+                try:
+                    # What is only for ourselves comes after the answer, and cannot change it.
+                    self._note(asked, app, caller, verdict, outcome, deadline)
+                except Exception:
+                    logger.exception("callback_not_noted")
 
             if received is None:
                 tell(Outcome.REFUSED)
@@ -96,14 +99,9 @@ class Callbacks:
             _ANSWERED[Outcome.FAILED].inc()
             say(answers[ErrorCode.UNKNOWN])
 
-    def _note(self, callback: "_Callback", outcome: Outcome) -> None:
-        try:
-            self._count(callback, outcome)
-        except Exception:
-            logger.exception("callback_not_noted")
-
-    def _count(self, callback: "_Callback", outcome: Outcome) -> None:
-        asked, app, caller, verdict, deadline = callback
+    def _note(
+        self, asked: Asked, app: App | None, caller: Caller, verdict: Verdict, outcome: Outcome, deadline: float
+    ) -> None:
         _ANSWERED[outcome].inc()
         identity = verdict.identity
         if identity and outcome in (Outcome.NEW, Outcome.REPEATED):
@@ -114,7 +112,7 @@ class Callbacks:
         if reason is None:
             return
         _REFUSED[reason].inc()
-        is_sampled = self._refusal_samples.take(reason, caller, asked.query)
+        is_sampled = self._refusal_samples.take(reason, caller.text, asked.query)
         if is_sampled and reason.code is ErrorCode.CALLBACK_INVALID_PAYMENT:
             # OK signed it: most likely our catalogue is wrong, and a player lost a purchase.
             logger.warning(
@@ -141,16 +139,6 @@ class Callbacks:
         if caller.text not in self._callers_logged and len(self._callers_logged) < _CALLERS_LOGGED:
             self._callers_logged.add(caller.text)
             logger.warning("caller_not_expected", caller=caller.text, application_key=app.application_key)
-
-
-class _Callback(NamedTuple):
-    """A callback that was judged; `deadline` is of the monotonic clock."""
-
-    asked: Asked
-    app: App | None
-    caller: str
-    verdict: Verdict
-    deadline: float
 
 
 def _answer(form: AnswerFormat, error: ErrorCode | None) -> Answer:

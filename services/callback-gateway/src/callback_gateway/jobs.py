@@ -157,8 +157,8 @@ class Journal:
         now = await self._clock.now()
         accepted = first_of_each(batch)
         try:
-            known = await store.write_callbacks(connection, accepted, now)
-            written = {key: each for key, each in accepted.items() if key not in known} if known else accepted
+            new = await store.write_callbacks(connection, accepted, now)
+            written = accepted if len(new) == len(accepted) else {each: accepted[each] for each in new}
             settled = await self._settle(connection, batch, written, now)
         except Exception as error:
             if is_unavailable(error):

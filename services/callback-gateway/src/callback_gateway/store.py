@@ -24,7 +24,7 @@ class Refusal:
 
 async def write_callbacks(connection: Tx, callbacks: Mapping[str, Received], received_at: datetime) -> set[str]:
     """
-    Write callbacks and append their events, in a transaction of its own, and return the ids that were there before.
+    Write callbacks and append their events, in a transaction of its own, and return the ids that are new.
 
     One statement with one argument for all rows: with a round trip for each step and an array for each column, a batch
     costs this process twice the time. The callbacks are written in the order of ids, so that two gateways with the
@@ -61,7 +61,7 @@ async def write_callbacks(connection: Tx, callbacks: Mapping[str, Received], rec
         received_at,
         Topic.PAYMENTS,
     )
-    return set() if written is None else callbacks.keys() - set(map(str, written))
+    return set(callbacks) if written is None else set(map(str, written))
 
 
 def _row(callback: Received, accepted: Accepted) -> tuple[object, ...]:

@@ -31,7 +31,7 @@ _LEASED_PER_ATTEMPT: Final = 4
 _BEGINNING_TOGETHER: Final = 4
 _MOST_UNRECORDED: Final = 2048
 _REST: Final = 0.03
-"""Seconds between two transactions that record attempts."""
+"""Seconds between two transactions that record attempts, so that those of a while share one."""
 _LONGEST_WAIT: Final = 1.0
 """Seconds after which the database is asked for due lanes, should nobody have said that there are any."""
 
@@ -164,7 +164,6 @@ class Courier:
             await self._results.wait()
             self._results.clear()
             await self._record()
-            # So that the attempts of a while share a transaction.
             await asyncio.sleep(_REST)
 
     async def wait_for_endpoints(self) -> None:

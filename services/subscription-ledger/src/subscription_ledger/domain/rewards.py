@@ -74,20 +74,21 @@ class Grant(NamedTuple):
     @property
     def next_at(self) -> datetime | None:
         """When the next reward falls due; None if all were given."""
-        at = self._slot_at(self.granted)
+        at = self._next_slot_at
         return at if at < self.ends_at else None
 
     def take_due(self, now: datetime, at_most: int) -> tuple["Grant", list[Slot]]:
         """Return the rewards that are due, the oldest ones first, and the grant without them."""
         slots: list[Slot] = []
-        number, at = self.granted, self._slot_at(self.granted)
+        number, at = self.granted, self._next_slot_at
         while len(slots) < at_most and at < self.ends_at and at <= now:
             slots.append(Slot(self.fact_id, number, self._reward(number, at)))
             number, at = number + 1, at + self.every
         return self._replace(granted=number), slots
 
-    def _slot_at(self, number: int) -> datetime:
-        return self.starts_at + number * self.every
+    @property
+    def _next_slot_at(self) -> datetime:
+        return self.starts_at + self.granted * self.every
 
     def _reward(self, number: int, at: datetime) -> RewardGranted:
         reward_id = derive_id("reward", self.fact_id, number)
