@@ -75,7 +75,7 @@ class System:
         await wait_until(self._has_done_all, seconds, f"{self.program.name} is not done")
 
     async def _has_done_all(self) -> bool:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         return await self.has_done_all()
 
     async def call(self, method: str, path: str) -> object:

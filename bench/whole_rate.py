@@ -9,7 +9,7 @@ from system import System
 
 from okgames.testing import wait_until
 
-_SECONDS = 5
+_SECONDS = 10
 _PEER_SECONDS = 1.5
 _CONSTANT = "aiohttp + uvloop answering a constant"
 _FASTAPI = "FastAPI + SQLAlchemy, one transaction each"

@@ -29,6 +29,10 @@ _MOST_TO_ONE_ENDPOINT: Final = 64
 _LEAST_TO_ONE_ENDPOINT: Final = 4
 _LEASED_PER_ATTEMPT: Final = 4
 _BEGINNING_TOGETHER: Final = 4
+"""
+Attempts that begin in one turn of the event loop where more is due than there is room for. Otherwise each has a turn
+of its own, and no callback of the same process waits for several.
+"""
 _MOST_UNRECORDED: Final = 2048
 _REST: Final = 0.03
 """Seconds between two transactions that record attempts, so that those of a while share one."""
@@ -209,13 +213,14 @@ class Courier:
         return min((next_due - clock_time).total_seconds(), _LONGEST_WAIT)
 
     async def _hand_out(self, claims: Sequence[_Claim]) -> None:
-        """Let attempts begin a few at a time: many would keep the callbacks of the same process waiting."""
+        """Let attempts begin a few at a time."""
+        together = _BEGINNING_TOGETHER if self._more_is_due else 1
         rest = deque(claims)
         for claim in claims:
             self._lines[claim.lane.key.endpoint_id].leased += 1
         try:
             while rest:
-                for _ in range(min(_BEGINNING_TOGETHER, len(rest))):
+                for _ in range(min(together, len(rest))):
                     self._hand_to_worker(rest.popleft())
                 await asyncio.sleep(0)
         finally:
