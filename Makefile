@@ -18,8 +18,9 @@ setup: $(SET_UP) ## prepare .venv (every other target does so by itself)
 demo: $(SET_UP) ## play a month of a game's life: OK, all services and the game's server, then compare their books
 	@$(BIN)/okgames demo
 
-test: $(SET_UP) ## run all tests
-	@$(BIN)/pytest
+# By file, because the tests of one share what takes long to start.
+test: $(SET_UP) ## run all tests, two files at a time
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 soak: $(SET_UP) ## run the same tests with the full counts of faults and generated lives
 	@$(BIN)/pytest --soak

@@ -116,7 +116,7 @@ def test_containers_run_as_nobody_in_particular_and_write_nothing() -> None:
         assert line in TEMPLATES["_helpers.tpl"]
 
 
-@pytest.mark.parametrize("name", set(CHART))
+@pytest.mark.parametrize("name", sorted(CHART))
 def test_a_service_of_compose_can_be_scaled(name: str) -> None:
     assert not {"ports", "container_name", "hostname"} & set(OURS[name])
     assert "healthcheck" in OURS[name]
