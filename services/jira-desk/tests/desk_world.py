@@ -1,7 +1,6 @@
 """The jira-desk, the simulator's JIRA on a clock that tests move, and a promo-scheduler that has pictures."""
 
 import io
-import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -41,6 +40,7 @@ from okgames.events import (
     derive_id,
 )
 from okgames.http import with_problems
+from okgames.kafka_brokers import free_ports
 from okgames.settings import HttpAddress, Settings
 from simulator.service import serve
 
@@ -260,7 +260,7 @@ async def desk_at_work(database_url: str, of: Config) -> AsyncIterator[Desk]:
     await clock_database.open()
     clock = MovableClock(clock_database)
     await clock.start_at(START)
-    address = HttpAddress("127.0.0.1", free_port())
+    address = HttpAddress("127.0.0.1", *free_ports(1))
     of = of.model_copy(update={"jira": of.jira.model_copy(update={"url": f"http://{address}"})})
     pictures, client = Pictures(), JiraClient(of.jira)
     api, scheduler = web.Application(), web.Application()
@@ -287,10 +287,3 @@ async def desk_at_work(database_url: str, of: Config) -> AsyncIterator[Desk]:
     finally:
         await database.close()
         await clock_database.close()
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port

@@ -15,10 +15,10 @@ from typing import Any, Final
 import aiohttp
 import asyncpg
 import pytest
-from desk_world import free_port
 
 from okgames.clock import SystemClock
 from okgames.config import load_config
+from okgames.kafka_brokers import free_ports
 from okgames.settings import HttpAddress, Settings
 from okgames.testing import wait_until
 from simulator.service import serve
@@ -55,11 +55,12 @@ class Reader:
     peaks: list[float] = field(default_factory=list)
 
     async def start(self) -> None:
+        http, management = free_ports(2)
         environment = {
             "OKGAMES_CONFIG": str(self.folder / "okgames.toml"),
             "OKGAMES_DATABASE_URL": self.database_url,
-            "OKGAMES_HTTP": f"127.0.0.1:{free_port()}",
-            "OKGAMES_MANAGEMENT_HTTP": f"127.0.0.1:{free_port()}",
+            "OKGAMES_HTTP": f"127.0.0.1:{http}",
+            "OKGAMES_MANAGEMENT_HTTP": f"127.0.0.1:{management}",
             "PYTHONPATH": ":".join(sys.path),
         }
         with (self.folder / "log").open("ab") as log:
@@ -100,7 +101,7 @@ async def database(database_url: str) -> AsyncIterator["asyncpg.Connection[async
 
 @asynccontextmanager
 async def jira_of(folder: Path, issues: int) -> AsyncIterator[aiohttp.ClientSession]:
-    address = HttpAddress("127.0.0.1", free_port())
+    address = HttpAddress("127.0.0.1", *free_ports(1))
     path = folder / "okgames.toml"
     path.write_text(CONFIG.format(port=address.port))
     async with (

@@ -1,5 +1,4 @@
 import asyncio
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,6 +19,7 @@ from promo_world import APP, Ok, listening, msk, payment, scheduling
 
 from okgames.clock import MovableClock
 from okgames.database import Database
+from okgames.kafka_brokers import free_ports
 from okgames.ok_protocol import reply
 from okgames.settings import HttpAddress, Settings
 from okgames.testing import DatabaseTemplates, Migrations
@@ -54,7 +54,7 @@ async def real_ok(database_url: str) -> AsyncIterator[RealOk]:
         stack.push_async_callback(clock.database.close)
         await clock.start_at(msk(3, 10))
         callback = await stack.enter_async_context(listening(game))
-        address = HttpAddress("127.0.0.1", free_port())
+        address = HttpAddress("127.0.0.1", *free_ports(1))
         settings = Settings(simulator_http=address)
         await stack.enter_async_context(serve(settings, CONFIG, f"{callback}/callback", clock))
         http = await stack.enter_async_context(aiohttp.ClientSession())
@@ -68,13 +68,6 @@ async def real_ok(database_url: str) -> AsyncIterator[RealOk]:
 async def tell(ok: RealOk, what: str, body: dict[str, Any]) -> None:
     async with ok.http.post(f"{ok.url}/sim/{what}", json=body) as response:
         assert 200 == response.status, await response.text()
-
-
-def free_port() -> int:
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def prepare(database_url: str) -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ from typing import Final
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from okgames.postgres_layout import try_lock
+
 _ROOT: Final = Path(__file__).parents[4]
 _POM: Final = _ROOT / "deploy/kafka/pom.xml"
 _TARGET: Final = _ROOT / "deploy/kafka/target"
@@ -24,8 +27,9 @@ _IMAGE: Final = "apache/kafka:4.2.0"
 _CLUSTER_ID: Final = "b2tnYW1lcy1vZi10ZXN0cw"
 _START_SECONDS: Final = 90.0
 _STOP_SECONDS: Final = 30.0
-_PORTS: Final = itertools.islice(itertools.cycle(range(10_000, 30_000)), os.getpid() * 13 % 20_000, None)
+_PORTS: Final = range(10_000, 30_000)
 """Below those that the kernel gives to whoever connects, or a process that is down may find its port taken."""
+_PORTS_OF_A_PROCESS: Final = 2_000
 
 _INSTALL: Final = (
     "Kafka for the tests comes from OKGAMES_TEST_KAFKA=host:port[,host:port], or from a Docker engine that answers, or"
@@ -321,8 +325,20 @@ def _is_open(ports: tuple[int, int]) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody has, and that nobody is given who just wants any; each is returned once."""
-    return list(itertools.islice(filter(_is_free, _PORTS), count))
+    """Return ports that nobody has, that no other process is given here, and none twice among two thousand."""
+    return list(itertools.islice(filter(_is_free, _own_ports), count))
+
+
+def _ports_of_this_process() -> Iterator[int]:
+    for first in _PORTS[::_PORTS_OF_A_PROCESS]:
+        # Open, and locked, for as long as this process lives.
+        with Path(tempfile.gettempdir(), f"okgames-ports-{os.getuid()}-{first}").open("w") as lock:
+            if try_lock(lock.fileno(), fcntl.LOCK_EX):
+                yield from itertools.cycle(range(first, first + _PORTS_OF_A_PROCESS))
+    raise RuntimeError(f"all ports from {_PORTS.start} to {_PORTS.stop} belong to other processes of okgames")
+
+
+_own_ports: Final = _ports_of_this_process()
 
 
 def _is_free(port: int) -> bool:
