@@ -18,7 +18,7 @@ setup: $(SET_UP) ## prepare .venv (every other target does so by itself)
 demo: $(SET_UP) ## play a month of a game's life: OK, all services and the game's server, then compare their books
 	@$(BIN)/okgames demo
 
-# By file, because the tests of one share what takes long to start.
+# By file, because the tests of one share what takes long to start, and in the order of testpaths: the longest first.
 test: $(SET_UP) ## run all tests, two files at a time
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
